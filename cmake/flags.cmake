@@ -1,0 +1,17 @@
+# Compiler flags of every target. -ffp-contract=off: a product and a sum are fused only where the code says so,
+# so that a kernel's result does not depend on the compiler.
+add_compile_options(
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-align
+    -Wpointer-arith -Wwrite-strings -Wvla -Werror
+    -fvisibility=hidden -fno-math-errno -ffp-contract=off)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wlogical-op -Wduplicated-cond)
+endif()
+if(FFAI_SANITIZE)
+    add_compile_options(-fsanitize=${FFAI_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${FFAI_SANITIZE})
+endif()
+if(FFAI_COVERAGE)
+    add_compile_options(--coverage -O1)
+    add_link_options(--coverage)
+endif()

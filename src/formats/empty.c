@@ -1,0 +1,1 @@
+typedef int ffai__empty_formats;
