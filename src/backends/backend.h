@@ -1,0 +1,85 @@
+/* What a backend is: it plans a program once and replays it for every step.
+ *
+ *   plan   immutable after loading: the program, chosen kernels, weights in the backend's layout. Shared by runs.
+ *   run    what steps change: activations, stores, the sequences' tokens. One step at a time.
+ *
+ * On the step path nothing allocates, opens a file or takes a lock. */
+#ifndef FFAI_BACKENDS_BACKEND_H
+#define FFAI_BACKENDS_BACKEND_H
+
+#include "program.h"
+#include "step.h"
+
+typedef struct ffai__backend ffai__backend;
+
+/* Every backend's plan and run begin with these. */
+typedef struct ffai__plan {
+    const ffai__backend *backend;
+    const ffai__program *program; /* must outlive the plan, and so must its weights */
+} ffai__plan;
+
+typedef struct ffai__run {
+    ffai__plan *plan;
+} ffai__run;
+
+typedef enum ffai__activations {
+    FFAI__ACTIVATIONS_DEFAULT, /* inputs of matrix products may be rounded, never more coarsely than bf16 */
+    FFAI__ACTIVATIONS_F32,     /* float32 throughout */
+} ffai__activations;
+
+typedef struct ffai__plan_options {
+    int threads; /* 0: one for each physical core this process may use */
+    ffai__activations activations;
+    /* Called between parts of the work with what is done of it, from 0 to 1; false stops with
+     * FFAI_E_CANCELLED. May be NULL. */
+    bool (*progress)(void *context, double done);
+    void *progress_context;
+} ffai__plan_options;
+
+typedef struct ffai__run_options {
+    int32_t max_rows;      /* T of the largest step */
+    int32_t max_outputs;   /* R of the largest step */
+    int32_t max_sequences; /* slots */
+    int64_t max_context;   /* positions of the longest sequence */
+    uint32_t num_pages;    /* pages of every group */
+    ffai__store_format store_format;
+    bool keep_values; /* every activation keeps its own buffer, for ffai__backend.read after the step */
+} ffai__run_options;
+
+typedef struct ffai__memory_use {
+    uint64_t weights;   /* in the backend's own layout, beyond the mapped file */
+    uint64_t stores;    /* reserved for keys and values; touched only as pages are used */
+    uint64_t workspace; /* activations and the like */
+} ffai__memory_use;
+
+struct ffai__backend {
+    const char *name;
+    ffai_status (*load)(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+                        ffai_error *err);
+    void (*unload)(ffai__plan *plan);
+    /* A line for --stats: instruction set, threads, kernels. */
+    void (*describe)(const ffai__plan *plan, char *text, size_t size);
+
+    ffai_status (*open)(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err);
+    void (*close)(ffai__run *run);
+    void (*memory)(const ffai__run *run, ffai__memory_use *use);
+
+    /* Submit one step: afterwards (or, on a device, in order behind it) stores, tokens and outputs are those of
+     * the step. The step's arrays may be reused when this returns. */
+    ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
+    /* Wait for the last step and give its results: ids [R] if it drew (NULL is allowed), and the logits [R,
+     * vocab_size], valid until the next step (NULL if not wanted). */
+    ffai_status (*collect)(ffai__run *run, int32_t *ids, const float **logits, ffai_error *err);
+
+    /* After a step of a run with keep_values: an activation's rows [rows, columns] in float32. */
+    ffai_status (*read)(ffai__run *run, ffai__value value, float *out, ffai_error *err);
+
+    /* Copy one page of every layer in the group, and a sequence's tokens up to `length`: what forking needs. */
+    ffai_status (*copy_page)(ffai__run *run, int group, uint32_t to, uint32_t from, ffai_error *err);
+    ffai_status (*copy_tokens)(ffai__run *run, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err);
+};
+
+extern const ffai__backend ffai__backend_ref;
+extern const ffai__backend ffai__backend_cpu;
+
+#endif

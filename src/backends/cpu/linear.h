@@ -1,0 +1,58 @@
+/* y = W x + b (+ r) for every weight format, one row or many, from weights repacked once into tiles.
+ *
+ * A tile is 16 output rows (the last one padded with zeros), laid out so that lane i of a vector is row i of the
+ * tile; decode and prefill read the same tiles. Input rows are prepared once per kind of input and shared by all
+ * matrices that want that kind. A row's result depends on its own input and on K alone, bit for bit: not on the
+ * other rows, the range of tiles, or the thread. */
+#ifndef FFAI_CPU_LINEAR_H
+#define FFAI_CPU_LINEAR_H
+
+#include "cpu_features.h"
+#include "weight.h"
+
+enum { FFAI__TILE_ROWS = 16 };
+
+typedef enum ffai__input_kind {
+    FFAI__INPUT_F32,  /* as it is */
+    FFAI__INPUT_BF16, /* rounded to nearest */
+    FFAI__INPUT_FIXED /* 15-bit fixed point with one step a group, and each group's sum */
+} ffai__input_kind;
+
+/* What a packed matrix wants its input rows turned into; equal inputs are interchangeable. */
+typedef struct ffai__linear_input {
+    ffai__input_kind kind;
+    int group_size; /* FIXED only, else 0 */
+    int64_t columns;
+} ffai__linear_input;
+
+typedef struct ffai__packed {
+    const ffai__weight *weight;
+    int64_t num_tiles;
+    uint64_t tile_bytes; /* a multiple of 64 */
+    uint8_t *tiles;      /* [num_tiles * tile_bytes], 64-byte aligned; not owned */
+    ffai__linear_input input;
+    const struct ffai__linear_kernels *kernels;
+} ffai__packed;
+
+/* Choose layout, input kind and kernels for a matrix on a tier; tiles stays NULL. f32_activations: inputs are
+ * used in float32. FFAI_E_UNSUPPORTED names a format without kernels. */
+ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
+                              const ffai__cpu_features *features, bool f32_activations, ffai_error *err);
+/* Fill tiles [first, last) from the weight. Different ranges may be filled by different threads. scratch has
+ * ffai__pack_scratch_bytes(packed). */
+void ffai__packed_fill(const ffai__packed *packed, int64_t first, int64_t last, void *scratch);
+size_t ffai__pack_scratch_bytes(const ffai__packed *packed);
+
+/* Prepared input: bytes a row (a multiple of 64), and the preparation of one row of x [columns]. */
+size_t ffai__linear_input_bytes(const ffai__linear_input *input);
+void ffai__linear_prepare(void *prepared, const float *x, const ffai__packed *packed);
+
+/* y[t, o] for rows [0, num_rows) and output rows of tiles [first, last): y has y_stride floats a row, and so has
+ * residual (NULL: none; may be y itself). bias [rows] or NULL. */
+void ffai__linear_compute(float *y, int64_t y_stride, const ffai__packed *packed, const void *prepared,
+                          int64_t num_rows, int64_t first, int64_t last, const float *bias, const float *residual);
+
+/* "affine fixed-point vnni" and the like. */
+const char *ffai__linear_kernel_name(const ffai__packed *packed);
+
+#endif
