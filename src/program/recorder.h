@@ -13,10 +13,16 @@ typedef struct ffai__recorder ffai__recorder;
 /* How names become weights: NULL if there is none. The pointer stays valid as long as the program. */
 typedef const ffai__weight *ffai__find_weight(void *context, const char *name);
 
-/* prefixes: names to try before every weight name, in order, ended by NULL; {"", NULL} for none. Both the array
- * and its strings must outlive the recorder. */
+/* Another spelling of weight names: a name that begins with `prefix` is also looked for with `replacement` in its
+ * place. Lists end with {NULL, NULL}. */
+typedef struct ffai__name_alias {
+    const char *prefix;
+    const char *replacement;
+} ffai__name_alias;
+
+/* aliases: tried in order after the name itself; the list must outlive the recorder. */
 ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find, void *context,
-                                  const char *const *prefixes, ffai_error *err);
+                                  const ffai__name_alias *aliases, ffai_error *err);
 void ffai__recorder_free(ffai__recorder *r);
 
 /* The program, verified, or the first error. The recorder is spent; free it. */
@@ -36,8 +42,8 @@ bool ffai__has_weight(ffai__recorder *r, const char *name);
 /* x [T, hidden] from the rows' tokens. */
 ffai__value ffai__embed(ffai__recorder *r, const char *name);
 ffai__value ffai__rms_norm(ffai__recorder *r, ffai__value x, const char *name, double eps);
-/* Adds `name`.bias where the checkpoint has it. */
-ffai__value ffai__linear(ffai__recorder *r, ffai__value x, const char *name);
+/* `name`.weight, and with bias `name`.bias, which must then be there. */
+ffai__value ffai__linear(ffai__recorder *r, ffai__value x, const char *name, bool bias);
 ffai__value ffai__rope_apply(ffai__recorder *r, ffai__value x, const ffai__rope *rope);
 /* Grouped-query attention over the layer's store, which k and v are appended to first. window as in
  * ffai__store_group. q [T, heads * head_dim], k and v [T, kv_heads * head_dim]. */
