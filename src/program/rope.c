@@ -14,11 +14,9 @@ static float dynamic_inv_freq(const ffai__rope *rope, int64_t position, int i)
 
 void ffai__rope_angles(float *cosines, float *sines, const ffai__rope *rope, int64_t position)
 {
-    const bool beyond = position >= rope->original_max_position;
-    const float *table = rope->kind == FFAI__ROPE_LONG && beyond ? rope->inv_freq_long : rope->inv_freq;
+    const bool grown = rope->kind == FFAI__ROPE_DYNAMIC && position >= rope->original_max_position;
     for (int i = 0; i < rope->dims / 2; i++) {
-        const bool grown = rope->kind == FFAI__ROPE_DYNAMIC && beyond;
-        const float inv_freq = grown ? dynamic_inv_freq(rope, position, i) : table[i];
+        const float inv_freq = grown ? dynamic_inv_freq(rope, position, i) : rope->inv_freq[i];
         const double angle = (double)((float)position * inv_freq); /* float32, as the references form it */
         cosines[i] = (float)cos(angle) * rope->attention_factor;
         sines[i] = (float)sin(angle) * rope->attention_factor;

@@ -9,9 +9,8 @@
 #include <stdint.h>
 
 typedef enum ffai__rope_kind {
-    FFAI__ROPE_FIXED,   /* one table: default, linear, llama3, yarn */
+    FFAI__ROPE_FIXED,   /* one table: default, linear, llama3, yarn, longrope */
     FFAI__ROPE_DYNAMIC, /* beyond original_max_position the base grows with the row's own position (NTK) */
-    FFAI__ROPE_LONG,    /* longrope: a second table for rows at or beyond original_max_position */
 } ffai__rope_kind;
 
 typedef struct ffai__rope {
@@ -19,10 +18,9 @@ typedef struct ffai__rope {
     int head_dim;
     int dims;                      /* rotary dimensions, even, at most head_dim; the rest pass through */
     const float *inv_freq;         /* [dims / 2] */
-    const float *inv_freq_long;    /* [dims / 2], LONG only */
     double theta;                  /* DYNAMIC: the base that grows */
     double factor;                 /* DYNAMIC */
-    int64_t original_max_position; /* DYNAMIC, LONG */
+    int64_t original_max_position; /* DYNAMIC */
     float attention_factor;        /* cosines and sines are multiplied by it (yarn's mscale); 1 if none */
 } ffai__rope;
 

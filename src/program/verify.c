@@ -145,8 +145,6 @@ static ffai_status check_rope(const checker *c)
         return broken(c, "the rotary dimensions are out of range");
     if (in(c, 0)->columns % rope->head_dim || !rope->inv_freq)
         return broken(c, "the input is not made of whole heads");
-    if (rope->kind == FFAI__ROPE_LONG && !rope->inv_freq_long)
-        return broken(c, "the long table is missing");
     if (in(c, 0)->rows != FFAI__ROWS_T)
         return broken(c, "only the step's rows have positions");
     return same_shape(in(c, 0), out(c, 0)) ? FFAI_OK : broken(c, "the output's shape is not the input's");

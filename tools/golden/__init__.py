@@ -1,0 +1,1 @@
+"""Golden fixtures: tiny checkpoints, and what a reference library computes from a checkpoint."""
