@@ -34,7 +34,10 @@ typedef struct ffai_encode_options {
     bool parse_special;      /**< find special tokens in the text; without it they are ordinary characters */
 } ffai_encode_options;
 
-#define FFAI_ENCODE_OPTIONS_INIT {true, true}
+#define FFAI_ENCODE_OPTIONS_INIT                                                                                       \
+    {                                                                                                                  \
+        true, true                                                                                                     \
+    }
 
 /**
  * Encode `size` bytes of text. Bytes that are not UTF-8 count as U+FFFD each maximal subpart, as Python's
@@ -51,8 +54,7 @@ FFAI_API ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const f
  * are no UTF-8 become U+FFFD. FFAI_E_ARGUMENT for an id that the vocabulary lacks, with its index.
  */
 FFAI_API ffai_status ffai_tokenizer_decode(char **text, size_t *size, const ffai_tokenizer *tokenizer,
-                                           const int32_t *ids, size_t count, bool skip_special_tokens,
-                                           ffai_error *err);
+                                           const int32_t *ids, size_t count, bool skip_special_tokens, ffai_error *err);
 
 /** The id of a token given by its exact content, -1 if there is none. */
 FFAI_API int32_t ffai_tokenizer_find(const ffai_tokenizer *tokenizer, const char *content);

@@ -1,0 +1,12 @@
+/** The whole public interface of libffai. */
+#ifndef FFAI_H
+#define FFAI_H
+
+#include <ffai/convert.h>
+#include <ffai/generate.h>
+#include <ffai/model.h>
+#include <ffai/session.h>
+#include <ffai/status.h>
+#include <ffai/tokenizer.h>
+
+#endif

@@ -1,0 +1,106 @@
+/**
+ * Models: a checkpoint, its tokenizer and its program, planned for a backend.
+ *
+ * A model is immutable once loaded and may serve several sessions, also from several threads. Sessions must be
+ * closed before their model is freed.
+ */
+#ifndef FFAI_MODEL_H
+#define FFAI_MODEL_H
+
+#include <ffai/status.h>
+#include <ffai/tokenizer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ffai_model ffai_model;
+
+/** What a model takes in and gives out. */
+typedef enum ffai_capability {
+    FFAI_TEXT_IN = 1,
+    FFAI_TEXT_OUT = 2,
+    FFAI_IMAGE_IN = 4,
+    FFAI_AUDIO_IN = 8,
+} ffai_capability;
+
+/** The parts of loading, in their order. */
+typedef enum ffai_load_stage {
+    FFAI_LOAD_MAPPING,   /**< opening files and checking their headers */
+    FFAI_LOAD_TOKENIZER, /**< reading the tokenizer */
+    FFAI_LOAD_PLANNING,  /**< recording the program; weights are brought into the backend's layout */
+    FFAI_LOAD_READY,
+} ffai_load_stage;
+
+typedef struct ffai_load_event {
+    ffai_load_stage stage;
+    double fraction; /**< of this stage, 0 to 1 */
+    double seconds;  /**< since loading began */
+} ffai_load_event;
+
+typedef struct ffai_model_options {
+    const char *backend;    /**< "auto" (or NULL), "cpu" or "ref" */
+    int threads;            /**< 0: one for each physical core this process may use */
+    bool f32_activations;   /**< inputs of matrix products stay float32 */
+    const char *fusions;    /**< "all" (or NULL), "none", or names joined by commas */
+    unsigned capabilities;  /**< the ffai_capability bits wanted; 0: all the model has. FFAI_E_UNSUPPORTED if it
+                                 lacks one */
+    bool without_tokenizer; /**< token ids only */
+    /** Called as loading goes on; returning false stops it with FFAI_E_CANCELLED. May be NULL. */
+    bool (*on_event)(void *context, const ffai_load_event *event);
+    void *context;
+} ffai_model_options;
+
+#define FFAI_MODEL_OPTIONS_INIT                                                                                        \
+    {                                                                                                                  \
+        0                                                                                                              \
+    }
+
+/**
+ * Load a model from a folder in Hugging Face or MLX format, or a .gguf file.
+ *
+ * out      receives the model; free it with ffai_model_free.
+ * path     NULL: the default model (ffai_default_model_path).
+ * options  may be NULL.
+ * Errors: FFAI_E_NOT_FOUND, FFAI_E_FORMAT (a broken file, named), FFAI_E_UNSUPPORTED (an architecture, a
+ * quantization …), FFAI_E_MEMORY with the numbers before any weight is read, FFAI_E_CANCELLED.
+ */
+FFAI_API ffai_status ffai_model_load(ffai_model **out, const char *path, const ffai_model_options *options,
+                                     ffai_error *err);
+FFAI_API void ffai_model_free(ffai_model *model);
+
+/** The default model's file in the user's cache, whether it exists or not. Free with ffai_free. */
+FFAI_API ffai_status ffai_default_model_path(char **path, ffai_error *err);
+
+/** What is known of a loaded model. Strings live as long as the model. */
+typedef struct ffai_model_info {
+    const char *path;
+    const char *family;
+    const char *backend; /**< "cpu", "ref" */
+    const char *kernels; /**< a line: instruction set, threads */
+    unsigned capabilities;
+    int64_t vocab_size;
+    int64_t hidden_size;
+    int64_t num_layers;
+    int64_t max_context;   /**< positions the model was made for (max_position_embeddings) */
+    uint64_t weight_bytes; /**< as stored in the checkpoint */
+} ffai_model_info;
+
+FFAI_API void ffai_model_get_info(ffai_model_info *info, const ffai_model *model);
+
+/** The tokenizer, owned by the model; NULL if it was loaded without. */
+FFAI_API const ffai_tokenizer *ffai_model_tokenizer(const ffai_model *model);
+
+/** Whether a token ends a text: generation_config.json's and config.json's eos_token_id and the tokenizer's. */
+FFAI_API bool ffai_model_is_end_token(const ffai_model *model, int32_t token);
+
+/** The listing of a checkpoint's program; text is freed with ffai_free. fusions as in ffai_model_options. */
+FFAI_API ffai_status ffai_model_listing(char **text, const char *path, const char *fusions, ffai_error *err);
+
+/** What a checkpoint is and needs, as JSON or for people, from its headers alone. text is freed with ffai_free. */
+FFAI_API ffai_status ffai_model_inspect(char **text, const char *path, bool json, ffai_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
