@@ -19,7 +19,8 @@ extern "C" {
 typedef struct ffai_tokenizer ffai_tokenizer;
 
 /**
- * Load the tokenizer of a model: a folder with tokenizer.json, a tokenizer.json itself, or a .gguf file.
+ * Load the tokenizer of a model: a folder with tokenizer.json, a tokenizer.json itself, or a .gguf file; NULL for
+ * the default model.
  * Free *out with ffai_tokenizer_free. FFAI_E_UNSUPPORTED names a component this library does not have.
  */
 FFAI_API ffai_status ffai_tokenizer_load(ffai_tokenizer **out, const char *path, ffai_error *err);

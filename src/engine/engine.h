@@ -1,0 +1,65 @@
+/* What the engine's files know of a model. Sessions keep to themselves (session.c). */
+#ifndef FFAI_ENGINE_ENGINE_H
+#define FFAI_ENGINE_ENGINE_H
+
+#include <ffai/ffai.h>
+
+#include "backend.h"
+#include "checkpoint.h"
+#include "family.h"
+#include "fusions.h"
+
+enum { FFAI__MAX_END_TOKENS = 64 };
+
+struct ffai_model {
+    ffai__checkpoint *checkpoint;
+    ffai__config config; /* points into the checkpoint's JSON */
+    char *config_path;
+    const ffai__family *family;
+    ffai_parameters parameters;
+    ffai_tokenizer *tokenizer; /* NULL if loaded without */
+    ffai__program *program;
+    const ffai__backend *backend;
+    ffai__plan *plan;
+    char kernels[256];
+    int32_t end_tokens[FFAI__MAX_END_TOKENS];
+    int num_end_tokens;
+};
+
+/* Open a checkpoint and read its configuration: everything of a model that needs no weights. path NULL: the
+ * default model. On failure close what was opened with ffai__model_close_checkpoint. */
+ffai_status ffai__model_open_checkpoint(ffai_model *model, const char *path, ffai_error *err);
+void ffai__model_close_checkpoint(ffai_model *model);
+
+/* Record, fuse and verify the program. */
+ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err);
+
+/* The parameters from generation_config.json, the family and the library. */
+ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__family *family,
+                                     const json_t *generation_config, const char *path, ffai_error *err);
+
+/* End tokens from generation_config.json and config.json, and tokenizer_config.json's eos_token. */
+ffai_status ffai__end_tokens_read(ffai_model *model, ffai_error *err);
+
+/* A tokenizer from a checkpoint. */
+ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *checkpoint, ffai_error *err);
+
+/* By name; NULL or "auto" gives the best there is. FFAI_E_UNSUPPORTED names those there are. */
+ffai_status ffai__backend_find(const ffai__backend **out, const char *name, ffai_error *err);
+
+/* Bytes of keys and values for one position of one sequence, over all layers. */
+uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format format);
+
+/* A session whose activations can be read after each step. */
+ffai_status ffai__session_open_readable(ffai_session **out, ffai_model *model, const ffai_session_options *options,
+                                        ffai_error *err);
+ffai_status ffai__session_read(float *out, ffai_session *session, ffai__value value, ffai_error *err);
+
+/* The session's limits for one step, at least 1. */
+size_t ffai__session_max_rows(const ffai_session *session);
+size_t ffai__session_max_outputs(const ffai_session *session);
+
+/* Seconds from some fixed moment. */
+double ffai__now(void);
+
+#endif

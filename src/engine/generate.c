@@ -1,0 +1,251 @@
+#include <math.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "buffer.h"
+#include "engine.h"
+
+typedef struct {
+    ffai_session *session;
+    ffai_sequence sequence;
+    const ffai_generate_options *options;
+    ffai_parameters parameters;
+    ffai_sampling sampling;
+    ffai_detokenizer *detokenizer; /* NULL without a tokenizer */
+    ffai_row *rows;                /* [step_size] */
+    size_t step_size;
+    ffai__buffer tokens;
+    ffai__buffer text;
+    ffai_generation *result;
+} generator;
+
+const char *ffai_finish_reason_name(ffai_finish_reason reason)
+{
+    static const char *const names[] = {"stop", "length", "cancelled"};
+    return names[reason];
+}
+
+/* --- parameters --- */
+
+static ffai_status check_parameters(const ffai_parameters *p, ffai_error *err)
+{
+#define FFAI_CHECK(name, least, most)                                                                                  \
+    if (!(p->name.value >= (least) && p->name.value <= (most)))                                                        \
+        return ffai__fail(err, FFAI_E_ARGUMENT, #name ": must be from %g to %g, not %g", (double)(least),              \
+                          (double)(most), p->name.value);
+    FFAI_PARAMETER_LIST(FFAI_CHECK)
+#undef FFAI_CHECK
+    return FFAI_OK;
+}
+
+static ffai_sampling sampling_of(const ffai_parameters *p, uint64_t seed)
+{
+    return (ffai_sampling){
+        .temperature = (float)p->temperature.value,
+        .top_k = (int32_t)p->top_k.value,
+        .top_p = (float)p->top_p.value,
+        .min_p = (float)p->min_p.value,
+        .repetition_penalty = (float)p->repetition_penalty.value,
+        .presence_penalty = (float)p->presence_penalty.value,
+        .seed = seed,
+    };
+}
+
+/* --- steps --- */
+
+static bool keep_going(const generator *g, size_t done, size_t total)
+{
+    return !g->options->on_progress || g->options->on_progress(g->options->context, done, total);
+}
+
+/* Evaluate `count` prompt tokens; the very last one of the prompt draws. */
+static ffai_status evaluate_chunk(generator *g, const int32_t *prompt, size_t count, bool last, ffai_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        g->rows[i] = (ffai_row){prompt[i], g->sequence, false, NULL};
+    if (last) {
+        g->rows[count - 1].output = true;
+        g->rows[count - 1].sampling = &g->sampling;
+    }
+    return ffai_step_submit(g->session, g->rows, count, err);
+}
+
+/* The prompt in steps; *cancelled if the caller did not want to go on. */
+static ffai_status evaluate_prompt(generator *g, const int32_t *prompt, size_t n, bool *cancelled, ffai_error *err)
+{
+    *cancelled = !keep_going(g, 0, n);
+    for (size_t done = 0; done < n && !*cancelled;) {
+        const size_t count = n - done < g->step_size ? n - done : g->step_size;
+        FFAI__TRY(evaluate_chunk(g, prompt + done, count, done + count == n, err));
+        done += count;
+        *cancelled = !keep_going(g, done, n);
+    }
+    return FFAI_OK;
+}
+
+/* The drawn token; logits that are no numbers are an error, not a token. */
+static ffai_status collect_token(int32_t *token, generator *g, ffai_error *err)
+{
+    const float *logits = NULL;
+    FFAI__TRY(ffai_step_collect(token, &logits, g->session, err));
+    if (*token < 0 || isnan(logits[*token]) || isinf(logits[*token]))
+        return ffai__fail(err, FFAI_E_BACKEND, "generate: position %lld: the logits are not finite",
+                          (long long)ffai_sequence_length(g->session, g->sequence));
+    return FFAI_OK;
+}
+
+static ffai_status submit_token(generator *g, int32_t token, ffai_error *err)
+{
+    const ffai_row row = {token, g->sequence, true, &g->sampling};
+    return ffai_step_submit(g->session, &row, 1, err);
+}
+
+/* --- results --- */
+
+static ffai_status emit_text(generator *g, const char *text, size_t size, bool *cancelled, ffai_error *err)
+{
+    if (!size)
+        return FFAI_OK;
+    if (!ffai__buffer_append(&g->text, text, size))
+        return ffai__fail_memory(err, "the text", g->text.size + size);
+    if (g->options->on_text && !g->options->on_text(g->options->context, text, size))
+        *cancelled = true;
+    return FFAI_OK;
+}
+
+static ffai_status emit_token(generator *g, int32_t token, bool *cancelled, ffai_error *err)
+{
+    if (!ffai__buffer_append(&g->tokens, &token, sizeof token))
+        return ffai__fail_memory(err, "the tokens", g->tokens.size + sizeof token);
+    if (!g->detokenizer)
+        return FFAI_OK;
+    const char *text = NULL;
+    size_t size = 0;
+    FFAI__TRY(ffai_detokenizer_push(&text, &size, g->detokenizer, token, err));
+    return emit_text(g, text, size, cancelled, err);
+}
+
+static ffai_status decode(generator *g, ffai_error *err)
+{
+    const ffai_model *model = ffai_session_model(g->session);
+    const size_t most = (size_t)g->parameters.max_tokens.value;
+    bool cancelled = false;
+    g->result->finish_reason = FFAI_FINISH_LENGTH;
+    while (g->tokens.size / sizeof(int32_t) < most) {
+        int32_t token = 0;
+        FFAI__TRY(collect_token(&token, g, err));
+        if (!g->options->ignore_end_tokens && ffai_model_is_end_token(model, token)) {
+            g->result->finish_reason = FFAI_FINISH_STOP;
+            break;
+        }
+        FFAI__TRY(emit_token(g, token, &cancelled, err));
+        if (cancelled || !keep_going(g, g->result->prompt_tokens, g->result->prompt_tokens)) {
+            g->result->finish_reason = FFAI_FINISH_CANCELLED;
+            break;
+        }
+        const bool full = ffai_sequence_length(g->session, g->sequence) >= ffai_session_context(g->session);
+        if (full || g->tokens.size / sizeof(int32_t) == most)
+            break;
+        FFAI__TRY(submit_token(g, token, err));
+    }
+    return FFAI_OK;
+}
+
+static ffai_status finish_text(generator *g, ffai_error *err)
+{
+    if (!g->detokenizer)
+        return FFAI_OK;
+    const char *text = NULL;
+    size_t size = 0;
+    bool ignored = false;
+    FFAI__TRY(ffai_detokenizer_finish(&text, &size, g->detokenizer, err));
+    return emit_text(g, text, size, &ignored, err);
+}
+
+static ffai_status take_results(generator *g, ffai_error *err)
+{
+    ffai_generation *result = g->result;
+    result->num_tokens = g->tokens.size / sizeof(int32_t);
+    result->tokens = (int32_t *)(void *)ffai__buffer_take(&g->tokens, NULL);
+    result->text = ffai__buffer_take(&g->text, &result->text_size);
+    if (!result->tokens || !result->text)
+        return ffai__fail_memory(err, "the results", 0);
+    return FFAI_OK;
+}
+
+/* --- the whole --- */
+
+static ffai_status prepare(generator *g, size_t n, ffai_error *err)
+{
+    const ffai_model *model = ffai_session_model(g->session);
+    const int64_t length = ffai_sequence_length(g->session, g->sequence);
+    const int64_t context = ffai_session_context(g->session);
+    if (length < 0)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "generate: sequence %d is not open", g->sequence);
+    if (n < 1)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "generate: the prompt has no tokens");
+    if (n > (uint64_t)(context - length))
+        return ffai__fail(err, FFAI_E_CONTEXT_FULL,
+                          "generate: the prompt has %zu tokens but only %lld of the context's %lld are free", n,
+                          (long long)(context - length), (long long)context);
+    FFAI__TRY(check_parameters(&g->parameters, err));
+    g->sampling = sampling_of(&g->parameters, g->options->seed);
+    g->step_size = ffai__session_max_rows(g->session);
+    if (g->parameters.prefill_step_size.value < (double)g->step_size)
+        g->step_size = (size_t)g->parameters.prefill_step_size.value;
+    g->rows = ffai__array(g->step_size, sizeof *g->rows);
+    if (!g->rows)
+        return ffai__fail_memory(err, "a step's rows", g->step_size * sizeof *g->rows);
+    if (!model->tokenizer)
+        return FFAI_OK;
+    return ffai_detokenizer_create(&g->detokenizer, model->tokenizer, true, err);
+}
+
+static ffai_status run(generator *g, const int32_t *prompt, size_t n, ffai_error *err)
+{
+    bool cancelled = false;
+    FFAI__TRY(prepare(g, n, err));
+    g->result->prompt_tokens = n;
+    const double start = ffai__now();
+    FFAI__TRY(evaluate_prompt(g, prompt, n, &cancelled, err));
+    const double first = ffai__now();
+    if (cancelled)
+        g->result->finish_reason = FFAI_FINISH_CANCELLED;
+    else
+        FFAI__TRY(decode(g, err));
+    g->result->prefill_seconds = first - start;
+    g->result->decode_seconds = ffai__now() - first;
+    FFAI__TRY(finish_text(g, err));
+    return take_results(g, err);
+}
+
+ffai_status ffai_generate(ffai_generation **out, ffai_session *session, ffai_sequence sequence, const int32_t *prompt,
+                          size_t n, const ffai_generate_options *options, ffai_error *err)
+{
+    static const ffai_generate_options defaults = FFAI_GENERATE_OPTIONS_INIT;
+    generator g = {.session = session, .sequence = sequence, .options = options ? options : &defaults};
+    g.parameters = g.options->parameters ? *g.options->parameters : ffai_session_model(session)->parameters;
+    g.result = ffai__calloc(1, sizeof *g.result);
+    if (!g.result)
+        return ffai__fail_memory(err, "the results", sizeof *g.result);
+    const ffai_status status = run(&g, prompt, n, err);
+    ffai__free(g.rows);
+    ffai_detokenizer_free(g.detokenizer);
+    ffai__buffer_free(&g.tokens);
+    ffai__buffer_free(&g.text);
+    if (status != FFAI_OK) {
+        ffai_generation_free(g.result);
+        return status;
+    }
+    *out = g.result;
+    return FFAI_OK;
+}
+
+void ffai_generation_free(ffai_generation *generation)
+{
+    if (!generation)
+        return;
+    ffai__free(generation->tokens);
+    ffai__free(generation->text);
+    ffai__free(generation);
+}

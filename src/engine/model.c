@@ -1,0 +1,253 @@
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "alloc.h"
+#include "default_model.h"
+#include "engine.h"
+#include "file_map.h"
+#include "memory_info.h"
+
+double ffai__now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+ffai_status ffai_default_model_path(char **path, ffai_error *err)
+{
+    return ffai__default_model_path(path, err);
+}
+
+ffai_status ffai__backend_find(const ffai__backend **out, const char *name, ffai_error *err)
+{
+    if (!name || strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
+        *out = &ffai__backend_cpu;
+    else if (strcmp(name, "ref") == 0)
+        *out = &ffai__backend_ref;
+    else
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "backend: there is no \"%s\" in this build; there are cpu and ref",
+                          name);
+    return FFAI_OK;
+}
+
+/* --- opening --- */
+
+static ffai_status check_exists(const char *path, bool is_default, ffai_error *err)
+{
+    if (ffai__path_kind_of(path) != FFAI__PATH_MISSING)
+        return FFAI_OK;
+    if (is_default)
+        return ffai__fail(err, FFAI_E_NOT_FOUND,
+                          "load: %s: the default model is not there: run make run once, or give "
+                          "-m MODEL",
+                          path);
+    return ffai__fail(err, FFAI_E_NOT_FOUND, "load: %s: no such folder or file", path);
+}
+
+static ffai_status read_configuration(ffai_model *model, ffai_error *err)
+{
+    const char *path = ffai__checkpoint_path(model->checkpoint);
+    const json_t *config = ffai__checkpoint_config(model->checkpoint);
+    model->config_path =
+        ffai__checkpoint_is_gguf(model->checkpoint) ? ffai__strdup(path) : ffai__path_join(path, "config.json");
+    if (!model->config_path)
+        return ffai__fail_memory(err, "a path", strlen(path));
+    FFAI__TRY(ffai__config_identify(&model->config, config, model->config_path, err));
+    FFAI__TRY(ffai__family_find(&model->family, &model->config, err));
+    FFAI__TRY(ffai__config_read(&model->config, config, model->config_path, err));
+    FFAI__TRY(ffai__parameters_resolve(&model->parameters, model->family,
+                                       ffai__checkpoint_generation_config(model->checkpoint), path, err));
+    return ffai__end_tokens_read(model, err);
+}
+
+ffai_status ffai__model_open_checkpoint(ffai_model *model, const char *path, ffai_error *err)
+{
+    char *default_path = NULL;
+    if (!path) {
+        FFAI__TRY(ffai__default_model_path(&default_path, err));
+        path = default_path;
+    }
+    ffai_status status = check_exists(path, default_path != NULL, err);
+    if (status == FFAI_OK)
+        status = ffai__checkpoint_open(&model->checkpoint, path, err);
+    ffai__free(default_path);
+    return status == FFAI_OK ? read_configuration(model, err) : status;
+}
+
+void ffai__model_close_checkpoint(ffai_model *model)
+{
+    ffai__program_free(model->program);
+    ffai__free(model->config_path);
+    ffai__checkpoint_close(model->checkpoint);
+}
+
+ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err)
+{
+    uint32_t chosen = FFAI__FUSE_ALL;
+    if (fusions)
+        FFAI__TRY(ffai__fusions_parse(&chosen, fusions, err));
+    FFAI__TRY(ffai__family_record(&model->program, model->family, &model->config, model->checkpoint, err));
+    return ffai__program_fuse(model->program, chosen, err);
+}
+
+/* --- loading --- */
+
+typedef struct {
+    const ffai_model_options *options;
+    double start;
+    ffai_load_stage stage;
+} reporter;
+
+static bool report_fraction(void *context, double fraction)
+{
+    const reporter *r = context;
+    const ffai_load_event event = {r->stage, fraction, ffai__now() - r->start};
+    return !r->options->on_event || r->options->on_event(r->options->context, &event);
+}
+
+static ffai_status report(reporter *r, ffai_load_stage stage, double fraction, ffai_error *err)
+{
+    r->stage = stage;
+    return report_fraction(r, fraction) ? FFAI_OK : ffai__fail(err, FFAI_E_CANCELLED, "load: cancelled");
+}
+
+/* Before any weight is read: the backend keeps its own copy of the matrices. */
+static ffai_status check_memory(const ffai_model *model, ffai_error *err)
+{
+    const uint64_t needed = ffai__checkpoint_bytes(model->checkpoint);
+    const uint64_t available = ffai__memory_available();
+    if (needed <= available)
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_MEMORY, "load: %s: the weights need %.2f GB but only %.2f GB of memory are available",
+                      ffai__checkpoint_path(model->checkpoint), (double)needed / 1e9, (double)available / 1e9);
+}
+
+static ffai_status check_capabilities(const ffai_model *model, unsigned wanted, ffai_error *err)
+{
+    if (!(wanted & ~model->family->capabilities))
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_UNSUPPORTED, "load: the %s family reads and writes text only", model->family->name);
+}
+
+static ffai_status load_parts(ffai_model *model, const char *path, const ffai_model_options *options, reporter *r,
+                              ffai_error *err)
+{
+    FFAI__TRY(ffai__backend_find(&model->backend, options->backend, err));
+    FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
+    FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
+    FFAI__TRY(check_capabilities(model, options->capabilities, err));
+    FFAI__TRY(report(r, FFAI_LOAD_TOKENIZER, 0, err));
+    if (!options->without_tokenizer)
+        FFAI__TRY(ffai__tokenizer_of(&model->tokenizer, model->checkpoint, err));
+    FFAI__TRY(report(r, FFAI_LOAD_PLANNING, 0, err));
+    FFAI__TRY(ffai__model_record(model, options->fusions, err));
+    if (model->backend != &ffai__backend_ref)
+        FFAI__TRY(check_memory(model, err));
+    const ffai__plan_options plan_options = {
+        .threads = options->threads,
+        .activations = options->f32_activations ? FFAI__ACTIVATIONS_F32 : FFAI__ACTIVATIONS_DEFAULT,
+        .progress = report_fraction,
+        .progress_context = r,
+    };
+    FFAI__TRY(model->backend->load(&model->plan, model->program, &plan_options, err));
+    FFAI__TRY(ffai__checkpoint_check(model->checkpoint, err));
+    model->backend->describe(model->plan, model->kernels, sizeof model->kernels);
+    return report(r, FFAI_LOAD_READY, 1, err);
+}
+
+ffai_status ffai_model_load(ffai_model **out, const char *path, const ffai_model_options *options, ffai_error *err)
+{
+    static const ffai_model_options defaults = FFAI_MODEL_OPTIONS_INIT;
+    reporter r = {options ? options : &defaults, ffai__now(), FFAI_LOAD_MAPPING};
+    ffai_model *model = ffai__calloc(1, sizeof *model);
+    if (!model)
+        return ffai__fail_memory(err, "a model", sizeof *model);
+    const ffai_status status = load_parts(model, path, r.options, &r, err);
+    if (status != FFAI_OK) {
+        ffai_model_free(model);
+        return status;
+    }
+    *out = model;
+    return FFAI_OK;
+}
+
+void ffai_model_free(ffai_model *model)
+{
+    if (!model)
+        return;
+    if (model->plan)
+        model->backend->unload(model->plan);
+    ffai_tokenizer_free(model->tokenizer);
+    ffai__model_close_checkpoint(model);
+    ffai__free(model);
+}
+
+/* --- asking --- */
+
+void ffai_model_get_info(ffai_model_info *info, const ffai_model *model)
+{
+    *info = (ffai_model_info){
+        .path = ffai__checkpoint_path(model->checkpoint),
+        .family = model->family->name,
+        .backend = model->backend->name,
+        .kernels = model->kernels,
+        .capabilities = model->family->capabilities,
+        .vocab_size = model->program->vocab_size,
+        .hidden_size = model->program->hidden_size,
+        .num_layers = model->program->num_layers,
+        .max_context = model->config.max_position_embeddings,
+        .weight_bytes = ffai__checkpoint_bytes(model->checkpoint),
+    };
+}
+
+const ffai_tokenizer *ffai_model_tokenizer(const ffai_model *model)
+{
+    return model->tokenizer;
+}
+
+void ffai_model_parameters(ffai_parameters *parameters, const ffai_model *model)
+{
+    *parameters = model->parameters;
+}
+
+bool ffai_model_is_end_token(const ffai_model *model, int32_t token)
+{
+    for (int i = 0; i < model->num_end_tokens; i++) {
+        if (model->end_tokens[i] == token)
+            return true;
+    }
+    return false;
+}
+
+static ffai_status print_listing(char **text, const ffai_model *model, ffai_error *err)
+{
+    size_t size = 0;
+    char *memory = NULL;
+    FILE *stream = open_memstream(&memory, &size);
+    if (!stream)
+        return ffai__fail_memory(err, "the listing", 0);
+    ffai__program_print(stream, model->program, model->family->name);
+    const bool failed = ferror(stream) != 0;
+    if (fclose(stream) != 0 || failed) {
+        ffai_free(memory);
+        return ffai__fail_memory(err, "the listing", size);
+    }
+    *text = memory;
+    return FFAI_OK;
+}
+
+ffai_status ffai_model_listing(char **text, const char *path, const char *fusions, ffai_error *err)
+{
+    ffai_model model;
+    memset(&model, 0, sizeof model);
+    ffai_status status = ffai__model_open_checkpoint(&model, path, err);
+    if (status == FFAI_OK)
+        status = ffai__model_record(&model, fusions, err);
+    if (status == FFAI_OK)
+        status = print_listing(text, &model, err);
+    ffai__model_close_checkpoint(&model);
+    return status;
+}

@@ -1,0 +1,81 @@
+/* Generation parameters: the caller's, else generation_config.json's, else the family's, else the library's. */
+#include <string.h>
+
+#include "engine.h"
+#include "json.h"
+
+/* What the library itself says, and so what a family must differ from to count as the source. */
+static const ffai__generation_defaults library = FFAI__GENERATION_DEFAULTS(1024, 1.0, 0);
+
+const char *ffai_source_name(ffai_source source)
+{
+    static const char *const names[] = {"caller", "generation_config.json", "family", "library"};
+    return names[source];
+}
+
+static ffai_parameter from_family(double family_value, double library_value)
+{
+    return (ffai_parameter){family_value, family_value != library_value ? FFAI_FROM_FAMILY : FFAI_FROM_LIBRARY};
+}
+
+static ffai_status from_checkpoint(ffai_parameter *parameter, const json_t *json, const char *key, double least,
+                                   double most, const char *path, ffai_error *err)
+{
+    if (!ffai__json_field(json, key))
+        return FFAI_OK;
+    FFAI__TRY(ffai__json_get_double(&parameter->value, json, key, least, most, path, err));
+    parameter->source = FFAI_FROM_CHECKPOINT;
+    return FFAI_OK;
+}
+
+ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__family *family,
+                                     const json_t *generation_config, const char *path, ffai_error *err)
+{
+#define FFAI_FROM_FAMILY_OR_LIBRARY(name, least, most)                                                                 \
+    parameters->name = from_family((double)family->defaults.name, (double)library.name);
+    FFAI_PARAMETER_LIST(FFAI_FROM_FAMILY_OR_LIBRARY)
+#undef FFAI_FROM_FAMILY_OR_LIBRARY
+    if (!generation_config)
+        return FFAI_OK;
+#define FFAI_FROM_CONFIG(name, least, most)                                                                            \
+    FFAI__TRY(from_checkpoint(&parameters->name, generation_config, #name, least, most, path, err));
+    FFAI_PARAMETER_LIST(FFAI_FROM_CONFIG)
+#undef FFAI_FROM_CONFIG
+    FFAI__TRY(from_checkpoint(&parameters->max_tokens, generation_config, "max_new_tokens", 0, 1e9, path, err));
+    /* A file that says "do_sample": false asks for the most likely token whatever its temperature. */
+    if (json_is_false(json_object_get(generation_config, "do_sample")))
+        parameters->temperature = (ffai_parameter){0, FFAI_FROM_CHECKPOINT};
+    return FFAI_OK;
+}
+
+/* --- end tokens --- */
+
+static void add_end_token(ffai_model *model, int64_t token)
+{
+    if (token < 0 || token > INT32_MAX || ffai_model_is_end_token(model, (int32_t)token))
+        return;
+    if (model->num_end_tokens < FFAI__MAX_END_TOKENS)
+        model->end_tokens[model->num_end_tokens++] = (int32_t)token;
+}
+
+static ffai_status add_eos_token_id(ffai_model *model, const json_t *json, const char *what, ffai_error *err)
+{
+    const json_t *field = ffai__json_field(json, "eos_token_id");
+    const size_t count = json_is_array(field) ? json_array_size(field) : field != NULL;
+    for (size_t i = 0; i < count; i++) {
+        int64_t token = 0;
+        if (!ffai__json_integer(&token, json_is_array(field) ? json_array_get(field, i) : field))
+            return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"eos_token_id\": must be an integer or an array of them",
+                              what);
+        add_end_token(model, token);
+    }
+    return FFAI_OK;
+}
+
+ffai_status ffai__end_tokens_read(ffai_model *model, ffai_error *err)
+{
+    const json_t *generation = ffai__checkpoint_generation_config(model->checkpoint);
+    if (generation)
+        FFAI__TRY(add_eos_token_id(model, generation, ffai__checkpoint_path(model->checkpoint), err));
+    return add_eos_token_id(model, model->config.json, model->config_path, err);
+}
