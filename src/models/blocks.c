@@ -18,12 +18,19 @@ ffai__value ffai__block_swiglu(ffai__recorder *r, ffai__value h, bool bias)
     return ffai__linear(r, ffai__mul_values(r, gate, up), "mlp.down_proj", bias);
 }
 
-void ffai__block_head(ffai__recorder *r, ffai__value x, const ffai__config *config)
+/* A file that does not say is tied exactly when it has no head of its own. */
+static bool is_tied(ffai__recorder *r, const ffai__config *config)
 {
+    return config->tie_word_embeddings >= 0 ? config->tie_word_embeddings == 1 : !ffai__has_weight(r, "lm_head");
+}
+
+void ffai__block_decoder(ffai__recorder *r, const ffai__config *config, ffai__record_layer *layer)
+{
+    const ffai__rope rope = ffai__config_rope(r, config);
+    ffai__value x = ffai__embed(r, "model.embed_tokens");
+    for (int64_t i = 0; i < config->num_hidden_layers && !ffai__recorder_failed(r); i++)
+        x = layer(r, config, &rope, i, x);
     ffai__scope(r, "%s", "");
     x = ffai__rms_norm(r, ffai__select_rows(r, x), "model.norm", config->rms_norm_eps);
-    /* A file that does not say is tied exactly when it has no head of its own. */
-    const bool tied =
-        config->tie_word_embeddings == 1 || (config->tie_word_embeddings == -1 && !ffai__has_weight(r, "lm_head"));
-    ffai__head(r, x, tied ? NULL : "lm_head");
+    ffai__head(r, x, is_tied(r, config) ? NULL : "lm_head");
 }

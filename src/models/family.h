@@ -61,7 +61,11 @@ extern const ffai__name_alias ffai__decoder_aliases[];
 ffai__value ffai__block_swiglu(ffai__recorder *r, ffai__value h, bool bias);
 /* Qwen's rule: "use_sliding_window" makes the layers from "max_window_layers" on slide. */
 bool ffai__qwen_layer_slides(ffai__recorder *r, const ffai__config *config, int64_t layer);
-/* The final norm over the rows that want output, the head (the embedding's matrix where tied) and the draw. */
-void ffai__block_head(ffai__recorder *r, ffai__value x, const ffai__config *config);
+/* Layer i of a decoder: the residual stream x [T, hidden_size] in and out. */
+typedef ffai__value ffai__record_layer(ffai__recorder *r, const ffai__config *config, const ffai__rope *rope, int64_t i,
+                                       ffai__value x);
+/* Embedding, all layers, the final norm over the rows that want output, the head (the embedding's matrix where
+ * tied) and the draw. */
+void ffai__block_decoder(ffai__recorder *r, const ffai__config *config, ffai__record_layer *layer);
 
 #endif

@@ -26,11 +26,7 @@ static ffai__value record_layer(ffai__recorder *r, const ffai__config *c, const 
 
 static void record(ffai__recorder *r, const ffai__config *c)
 {
-    const ffai__rope rope = ffai__config_rope(r, c);
-    ffai__value x = ffai__embed(r, "model.embed_tokens");
-    for (int64_t i = 0; i < c->num_hidden_layers; i++)
-        x = record_layer(r, c, &rope, i, x);
-    ffai__block_head(r, x, c);
+    ffai__block_decoder(r, c, record_layer);
 }
 
 const ffai__family ffai__family_qwen3 = {
