@@ -11,8 +11,8 @@ static double negative_log_likelihood(const float *logits, int64_t vocab_size, i
         largest = fmaxf(largest, logits[i]);
     double sum = 0;
     for (int64_t i = 0; i < vocab_size; i++)
-        sum += exp((double)(logits[i] - largest));
-    return log(sum) - (double)(logits[token] - largest);
+        sum += exp((double)logits[i] - (double)largest);
+    return log(sum) - ((double)logits[token] - (double)largest);
 }
 
 /* Rows [done, done + count) of the text; adds to *total what each says of the token after it. */

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "family.h"
 
 bool ffai__qwen_layer_slides(ffai__recorder *r, const ffai__config *c, int64_t layer)
@@ -11,8 +13,11 @@ bool ffai__qwen_layer_slides(ffai__recorder *r, const ffai__config *c, int64_t l
     return use_sliding_window && layer >= max_window_layers;
 }
 
-ffai__value ffai__block_swiglu(ffai__recorder *r, ffai__value h, bool bias)
+ffai__value ffai__block_swiglu(ffai__recorder *r, const ffai__config *config, ffai__value h, bool bias)
 {
+    if (strcmp(config->hidden_act, "silu") != 0 && strcmp(config->hidden_act, "swish") != 0)
+        ffai__recorder_fail(r, FFAI_E_UNSUPPORTED, "field \"hidden_act\": \"%s\" is not supported; it must be silu",
+                            config->hidden_act);
     const ffai__value gate = ffai__silu(r, ffai__linear(r, h, "mlp.gate_proj", bias));
     const ffai__value up = ffai__linear(r, h, "mlp.up_proj", bias);
     return ffai__linear(r, ffai__mul_values(r, gate, up), "mlp.down_proj", bias);

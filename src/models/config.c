@@ -173,9 +173,20 @@ static ffai_status complete_heads(ffai__config *c, ffai_error *err)
     return FFAI_OK;
 }
 
+/* mlx-lm's "rope_traditional" turns neighbouring elements instead of the two halves of a head. */
+static ffai_status check_rope_form(const json_t *json, const char *path, ffai_error *err)
+{
+    bool traditional = false;
+    FFAI__TRY(ffai__json_get_bool(&traditional, json, "rope_traditional", path, err));
+    if (traditional)
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "%s: field \"rope_traditional\": true is not supported", path);
+    return FFAI_OK;
+}
+
 ffai_status ffai__config_read(ffai__config *c, const json_t *json, const char *path, ffai_error *err)
 {
     FFAI__TRY(ffai__config_identify(c, json, path, err));
+    c->hidden_act = "silu";
     c->rms_norm_eps = 1e-6;
     c->rope_theta = 10000;
     c->partial_rotary_factor = 1;
@@ -183,6 +194,8 @@ ffai_status ffai__config_read(ffai__config *c, const json_t *json, const char *p
     c->tie_word_embeddings = -1;
     FFAI__TRY(read_sizes(c, err));
     FFAI__TRY(complete_heads(c, err));
+    FFAI__TRY(ffai__json_get_string(&c->hidden_act, json, "hidden_act", path, err));
+    FFAI__TRY(check_rope_form(json, path, err));
     FFAI__TRY(ffai__json_get_double(&c->rms_norm_eps, json, "rms_norm_eps", 0, 1, path, err));
     FFAI__TRY(ffai__json_get_double(&c->rope_theta, json, "rope_theta", 1, 1e15, path, err));
     FFAI__TRY(ffai__json_get_double(&c->partial_rotary_factor, json, "partial_rotary_factor", 1e-3, 1, path, err));

@@ -40,6 +40,7 @@ typedef struct ffai__config {
     int64_t head_dim;
     int64_t vocab_size;
     int64_t max_position_embeddings;
+    const char *hidden_act; /* "silu" where the file does not say */
     double rms_norm_eps;
     double rope_theta;
     double partial_rotary_factor;

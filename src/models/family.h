@@ -57,8 +57,8 @@ extern const ffai__name_alias ffai__decoder_aliases[];
 
 /* Parts that several families share, letter for letter. */
 
-/* down(silu(gate(h)) * up(h)) of the scope's "mlp" (Shazeer 2020). */
-ffai__value ffai__block_swiglu(ffai__recorder *r, ffai__value h, bool bias);
+/* down(silu(gate(h)) * up(h)) of the scope's "mlp" (Shazeer 2020). "hidden_act" must be silu. */
+ffai__value ffai__block_swiglu(ffai__recorder *r, const ffai__config *config, ffai__value h, bool bias);
 /* Qwen's rule: "use_sliding_window" makes the layers from "max_window_layers" on slide. */
 bool ffai__qwen_layer_slides(ffai__recorder *r, const ffai__config *config, int64_t layer);
 /* Layer i of a decoder: the residual stream x [T, hidden_size] in and out. */

@@ -21,7 +21,7 @@ static ffai__value record_layer(ffai__recorder *r, const ffai__config *c, const 
     x = ffai__add_values(r, x, ffai__linear(r, a, "self_attn.o_proj", c->attention_bias));
 
     h = ffai__rms_norm(r, x, "post_attention_layernorm", c->rms_norm_eps);
-    return ffai__add_values(r, x, ffai__block_swiglu(r, h, false));
+    return ffai__add_values(r, x, ffai__block_swiglu(r, c, h, false));
 }
 
 static void record(ffai__recorder *r, const ffai__config *c)

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 /* Every fixture of tests/golden against the engine: layer 0, logits, and greedy tokens, on both backends.
  *
  * usage: test_golden [part of a fixture's name]

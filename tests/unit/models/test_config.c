@@ -67,6 +67,8 @@ static void bad_fields_are_named_with_what_they_may_be(void **state)
         {", \"rope_scaling\": {\"type\": \"spiral\"}", "\"spiral\" is not supported; supported are"},
         {", \"rope_scaling\": {\"type\": \"longrope\"}", "long_factor\": must be an array of 8 numbers"},
         {", \"rope_scaling\": {\"type\": \"longrope\", \"long_factor\": [1,1,1,1,1,1,1,0]}", "element 7"},
+        {", \"rope_traditional\": true", "\"rope_traditional\": true is not supported"},
+        {", \"hidden_act\": 3", "\"hidden_act\": must be a string"},
         {", \"sliding_window\": -5", "\"sliding_window\": must be an integer from 0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -172,8 +174,8 @@ static void check_tables(const char *more, const double expected[8], double atte
     assert_int_equal(ffai__recorder_create(&r, NULL, NULL, NULL, &err), FFAI_OK);
     const ffai__rope rope = ffai__config_rope(r, &c);
     for (int i = 0; i < 8; i++)
-        assert_float_equal(rope.inv_freq[i] / expected[i], 1, 1e-5);
-    assert_float_equal(rope.attention_factor, attention_factor, 1e-6);
+        assert_float_equal((float)((double)rope.inv_freq[i] / expected[i]), 1, 1e-5F);
+    assert_float_equal(rope.attention_factor, (float)attention_factor, 1e-6F);
     ffai__recorder_free(r);
     json_decref(json);
 }

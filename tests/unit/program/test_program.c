@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 // clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
