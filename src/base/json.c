@@ -12,7 +12,8 @@ ffai_status ffai__json_parse(json_t **out, const char *bytes, size_t size, const
     json_error_t where;
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
     json_t *root = json_loadb(bytes, size, flags, &where);
-    if (!root && json_error_code(&where) == json_error_out_of_memory)
+    /* jansson tells of lacking memory by its code or, in places, by an error without a place. */
+    if (!root && (json_error_code(&where) == json_error_out_of_memory || where.line < 0))
         return ffai__fail_memory(err, what, size);
     if (!root)
         return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s", what, where.line,

@@ -9,13 +9,15 @@
 #include <jansson.h>
 
 #include "failure.h"
-#include "weight.h"
+#include "shape.h"
 
 typedef struct ffai__checkpoint ffai__checkpoint;
 
 /* path: a folder with config.json, or a .gguf file. Files are mapped, headers validated whole; no tensor data
  * is read. Free with ffai__checkpoint_close. */
 ffai_status ffai__checkpoint_open(ffai__checkpoint **out, const char *path, ffai_error *err);
+/* The same without weights: a folder needs no more than its tokenizer.json; config may be empty then. */
+ffai_status ffai__checkpoint_open_documents(ffai__checkpoint **out, const char *path, ffai_error *err);
 void ffai__checkpoint_close(ffai__checkpoint *checkpoint);
 
 const char *ffai__checkpoint_path(const ffai__checkpoint *checkpoint);
@@ -36,6 +38,8 @@ ffai_status ffai__checkpoint_tokenizer_config(json_t **out, const ffai__checkpoi
  * ".biases" do not appear. */
 size_t ffai__checkpoint_count(const ffai__checkpoint *checkpoint);
 const ffai__weight *ffai__checkpoint_weight(const ffai__checkpoint *checkpoint, size_t index);
+/* All dimensions of the weight at index, where rank is above 2 too; the last is its columns. */
+const ffai__shape *ffai__checkpoint_shape(const ffai__checkpoint *checkpoint, size_t index);
 /* NULL if there is none of this name. */
 const ffai__weight *ffai__checkpoint_find(const ffai__checkpoint *checkpoint, const char *name);
 

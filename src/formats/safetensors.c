@@ -6,7 +6,7 @@
 #include "alloc.h"
 #include "json.h"
 
-enum { LENGTH_BYTES = 8, MAX_NAME = 1024 };
+enum { LENGTH_BYTES = 8 };
 
 #define MAX_HEADER 100000000u /* the specification's own cap */
 
@@ -67,7 +67,7 @@ static ffai_status read_offsets(ffai__safetensor *tensor, const json_t *entry, c
         return ffai__fail(in->err, FFAI_E_FORMAT,
                           "%s: tensor \"%s\" ends at byte %llu but the file has %llu: the download looks incomplete; "
                           "fetch it again",
-                          in->what, tensor->name, (number)(in->data_start + tensor->end),
+                          in->what, tensor->name, (number)in->data_start + tensor->end,
                           (number)(in->data_start + in->data_size));
     tensor->data = in->data + tensor->begin;
     return FFAI_OK;
@@ -77,21 +77,21 @@ static ffai_status check_size(const ffai__safetensor *tensor, const context *in)
 {
     char text[128];
     uint64_t bytes = 0;
-    if (!ffai__shape_elements(&bytes, &tensor->shape) ||
-        !ffai__mul(&bytes, bytes, ffai__dtype_size(tensor->dtype)))
+    if (!ffai__shape_elements(&bytes, &tensor->shape) || !ffai__mul(&bytes, bytes, ffai__dtype_size(tensor->dtype)))
         return refuse(in, tensor->name, "the product of its shape is too large");
     if (bytes != tensor->end - tensor->begin)
         return ffai__fail(in->err, FFAI_E_FORMAT,
                           "%s: tensor \"%s\": shape %s of %s takes %llu bytes but \"data_offsets\" give it %llu",
                           in->what, tensor->name, ffai__shape_text(&tensor->shape, text, sizeof text),
-                          ffai__dtype_name(tensor->dtype), (number)bytes, (number)(tensor->end - tensor->begin));
+                          ffai__dtype_name(tensor->dtype), (number)bytes, (number)tensor->end - tensor->begin);
     return FFAI_OK;
 }
 
 static ffai_status read_tensor(ffai__safetensor *tensor, const json_t *entry, const context *in)
 {
-    if (strlen(tensor->name) > MAX_NAME)
-        return ffai__fail(in->err, FFAI_E_LIMIT, "%s: a tensor's name is longer than %d bytes", in->what, MAX_NAME);
+    if (strlen(tensor->name) > FFAI__MAX_TENSOR_NAME)
+        return ffai__fail(in->err, FFAI_E_LIMIT, "%s: a tensor's name is longer than %d bytes", in->what,
+                          FFAI__MAX_TENSOR_NAME);
     if (!json_is_object(entry))
         return refuse(in, tensor->name, "must be an object with dtype, shape and data_offsets");
     FFAI__TRY(read_dtype(tensor, entry, in));
@@ -140,7 +140,7 @@ static ffai_status check_coverage(const ffai__safetensors *file, const context *
     }
     if (covered != in->data_size)
         return ffai__fail(in->err, FFAI_E_FORMAT, "%s: its tensors end at byte %llu but the file has %llu", in->what,
-                          (number)(in->data_start + covered), (number)(in->data_start + in->data_size));
+                          (number)in->data_start + covered, (number)(in->data_start + in->data_size));
     return FFAI_OK;
 }
 
@@ -169,8 +169,7 @@ static ffai_status header_length(uint64_t *length, const uint8_t *bytes, uint64_
                                  ffai_error *err)
 {
     if (size < LENGTH_BYTES)
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: has %llu bytes, too few for a safetensors file", what,
-                          (number)size);
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: has %llu bytes, too few for a safetensors file", what, (number)size);
     *length = 0;
     for (int i = 0; i < LENGTH_BYTES; i++)
         *length |= (uint64_t)bytes[i] << 8 * i;

@@ -1,5 +1,5 @@
 /* One safetensors file: its header, parsed and checked whole against the bytes that are there.
- * Format: https://huggingface.co/docs/safetensors (8-byte little-endian header length, a JSON object of name ->
+ * Format: the safetensors specification (8-byte little-endian header length, a JSON object of name ->
  * {dtype, shape, data_offsets}, then the data without holes). */
 #ifndef FFAI_FORMATS_SAFETENSORS_H
 #define FFAI_FORMATS_SAFETENSORS_H
@@ -8,6 +8,8 @@
 
 #include "failure.h"
 #include "shape.h"
+
+enum { FFAI__MAX_TENSOR_NAME = 1024 }; /* bytes */
 
 typedef struct ffai__safetensor {
     const char *name; /* owned by the header */

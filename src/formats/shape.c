@@ -19,8 +19,8 @@ const char *ffai__shape_text(const ffai__shape *shape, char *buffer, size_t size
 {
     size_t used = (size_t)snprintf(buffer, size, "[");
     for (int i = 0; i < shape->rank && used < size; i++)
-        used += (size_t)snprintf(buffer + used, size - used, "%s%llu", i ? ", " : "",
-                                 (unsigned long long)shape->dims[i]);
+        used +=
+            (size_t)snprintf(buffer + used, size - used, "%s%llu", i ? ", " : "", (unsigned long long)shape->dims[i]);
     if (used < size)
         snprintf(buffer + used, size - used, "]");
     return buffer;

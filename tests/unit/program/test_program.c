@@ -346,8 +346,8 @@ static void rotary_angles_grow_with_the_position_and_carry_the_attention_factor(
     const ffai__rope rope = {.head_dim = 4, .dims = 4, .inv_freq = inv_freq, .attention_factor = 2.0f};
     float cosines[2], sines[2];
     ffai__rope_angles(cosines, sines, &rope, 3);
-    assert_float_equal(cosines[0], 2 * cos(3.0), 1e-6);
-    assert_float_equal(sines[1], 2 * sin(0.75), 1e-6);
+    assert_float_equal(cosines[0], 2 * cosf(3.0F), 1e-6F);
+    assert_float_equal(sines[1], 2 * sinf(0.75F), 1e-6F);
 }
 
 static void dynamic_rope_is_plain_up_to_the_trained_length_and_slower_beyond(void **state)
@@ -364,10 +364,10 @@ static void dynamic_rope_is_plain_up_to_the_trained_length_and_slower_beyond(voi
                              .attention_factor = 1};
     float cosines[2], sines[2];
     ffai__rope_angles(cosines, sines, &rope, 7);
-    assert_float_equal(sines[1], sin(7 * 0.01), 1e-6);
+    assert_float_equal(sines[1], sinf(0.07F), 1e-6F);
     /* At length 16 the base is 10000 * (2 * 16 / 8 - 1) ^ (4 / 2) = 90000. */
     ffai__rope_angles(cosines, sines, &rope, 15);
-    assert_float_equal(sines[1], sin(15 / 300.0), 1e-6);
+    assert_float_equal(sines[1], sinf(0.05F), 1e-6F);
 }
 
 int main(void)

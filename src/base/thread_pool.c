@@ -1,0 +1,266 @@
+#define _GNU_SOURCE
+#include "thread_pool.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "alloc.h"
+
+enum { SPINS = 1000, YIELD_NANOSECONDS = 200000 };
+
+/* A number that only grows; threads wait for it to leave the value they saw. */
+typedef struct gate {
+    alignas(64) atomic_uint value;
+    atomic_uint parked;
+} gate;
+
+typedef struct worker {
+    ffai__thread_pool *pool;
+    pthread_t thread;
+    int index;
+} worker;
+
+struct ffai__thread_pool {
+    gate start;   /* a run begins */
+    gate barrier; /* the last thread has arrived */
+    alignas(64) atomic_uint arrived;
+    ffai__pool_task *task;
+    void *context;
+    bool stop;
+    int size;
+    worker workers[]; /* [size - 1] */
+};
+
+static void pause_core(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool gate_spin(gate *g, unsigned seen)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+            return true;
+        pause_core();
+    }
+    const int64_t end = now_nanoseconds() + YIELD_NANOSECONDS;
+    do {
+        sched_yield();
+        if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+            return true;
+    } while (now_nanoseconds() < end);
+    return false;
+}
+
+/* Until the value is no longer `seen`. A thread announces itself as parked before the kernel compares the value,
+ * and gate_open changes the value before it looks for parked threads, all in one order: no wake-up is lost. */
+static void gate_wait(gate *g, unsigned seen)
+{
+    if (gate_spin(g, seen))
+        return;
+    atomic_fetch_add(&g->parked, 1);
+    while (atomic_load(&g->value) == seen)
+        syscall(SYS_futex, &g->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    atomic_fetch_sub(&g->parked, 1);
+}
+
+static void gate_open(gate *g)
+{
+    atomic_fetch_add(&g->value, 1);
+    if (atomic_load(&g->parked))
+        syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void ffai__thread_pool_barrier(ffai__thread_pool *pool)
+{
+    if (pool->size == 1)
+        return;
+    const unsigned seen = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
+    const unsigned before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
+    if (before + 1 < (unsigned)pool->size) {
+        gate_wait(&pool->barrier, seen);
+        return;
+    }
+    atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
+    gate_open(&pool->barrier);
+}
+
+static void *worker_main(void *argument)
+{
+    const worker *self = argument;
+    ffai__thread_pool *pool = self->pool;
+    for (unsigned seen = 0;; seen++) {
+        gate_wait(&pool->start, seen);
+        if (pool->stop)
+            return NULL;
+        pool->task(pool->context, self->index, pool->size);
+        ffai__thread_pool_barrier(pool);
+    }
+}
+
+void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
+{
+    if (pool->size == 1) {
+        task(context, 0, 1);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    gate_open(&pool->start);
+    task(context, 0, pool->size);
+    ffai__thread_pool_barrier(pool);
+}
+
+/* Signals meant for the process go to the threads it made itself; faults stay with the thread that makes them. */
+static int start_worker(worker *w)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t blocked;
+    sigset_t old;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &old);
+    const int error = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error;
+}
+
+static void stop_workers(ffai__thread_pool *pool, int started)
+{
+    pool->stop = true;
+    gate_open(&pool->start);
+    for (int i = 0; i < started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+}
+
+static ffai_status start_workers(ffai__thread_pool *pool, ffai_error *err)
+{
+    for (int i = 0; i < pool->size - 1; i++) {
+        pool->workers[i] = (worker){.pool = pool, .index = i + 1};
+        const int error = start_worker(&pool->workers[i]);
+        if (error) {
+            stop_workers(pool, i);
+            return ffai__fail(err, FFAI_E_BACKEND, "cannot start thread %d of %d: error %d", i + 2, pool->size, error);
+        }
+    }
+    return FFAI_OK;
+}
+
+ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, ffai_error *err)
+{
+    if (threads < 0 || threads > FFAI__MAX_THREADS)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 0 to %d", threads, FFAI__MAX_THREADS);
+    const int size = threads ? threads : ffai__physical_cores();
+    const size_t bytes = sizeof(ffai__thread_pool) + (size_t)(size - 1) * sizeof(worker);
+    ffai__thread_pool *pool = ffai__malloc_aligned(bytes);
+    if (!pool)
+        return ffai__fail_memory(err, "threads", bytes);
+    memset(pool, 0, bytes);
+    pool->size = size;
+    const ffai_status status = start_workers(pool, err);
+    if (status != FFAI_OK) {
+        ffai__free_aligned(pool);
+        return status;
+    }
+    *out = pool;
+    return FFAI_OK;
+}
+
+void ffai__thread_pool_free(ffai__thread_pool *pool)
+{
+    if (!pool)
+        return;
+    stop_workers(pool, pool->size - 1);
+    ffai__free_aligned(pool);
+}
+
+int ffai__thread_pool_size(const ffai__thread_pool *pool)
+{
+    return pool->size;
+}
+
+/* The first line of a small system file; false if it cannot be read. */
+static bool read_line(char *line, int size, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    const bool ok = fgets(line, size, file) != NULL;
+    fclose(file);
+    return ok;
+}
+
+/* The lowest hardware thread of cpu's core; cpu itself where the system doesn't say. */
+static int first_sibling(int cpu)
+{
+    char path[96];
+    char line[64];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    if (!read_line(line, sizeof line, path))
+        return cpu;
+    const long first = strtol(line, NULL, 10);
+    return first >= 0 && first < CPU_SETSIZE ? (int)first : cpu;
+}
+
+static int cores_by_affinity(void)
+{
+    cpu_set_t allowed;
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof allowed, &allowed))
+        return 1;
+    CPU_ZERO(&cores);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET((size_t)cpu, &allowed))
+            CPU_SET((size_t)first_sibling(cpu), &cores);
+    return CPU_COUNT(&cores);
+}
+
+/* cgroup 2: "quota period" in microseconds, or "max period". */
+static int cores_by_quota(void)
+{
+    char line[64];
+    if (!read_line(line, sizeof line, "/sys/fs/cgroup/cpu.max"))
+        return INT_MAX;
+    char *rest = NULL;
+    const long quota = strtol(line, &rest, 10);
+    const long period = strtol(rest, NULL, 10);
+    if (quota <= 0 || period <= 0)
+        return INT_MAX;
+    const long cores = quota / period + (quota % period != 0);
+    return cores < INT_MAX ? (int)cores : INT_MAX;
+}
+
+int ffai__physical_cores(void)
+{
+    const int affinity = cores_by_affinity();
+    const int quota = cores_by_quota();
+    const int cores = affinity < quota ? affinity : quota;
+    if (cores < 1)
+        return 1;
+    return cores < FFAI__MAX_THREADS ? cores : FFAI__MAX_THREADS;
+}

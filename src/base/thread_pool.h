@@ -1,0 +1,33 @@
+/* A persistent pool of threads that work through one task together.
+ *
+ * Waiting threads spin for a moment, then give their core away between looks, then sleep: a hand-over between
+ * two busy cores takes well under a microsecond, an idle pool costs nothing, and another process that takes a
+ * core slows the pool down by its share and no more. */
+#ifndef FFAI_BASE_THREAD_POOL_H
+#define FFAI_BASE_THREAD_POOL_H
+
+#include "failure.h"
+
+typedef struct ffai__thread_pool ffai__thread_pool;
+
+enum { FFAI__MAX_THREADS = 1024 };
+
+/* Physical cores this process may use: its affinity mask, one a core however many hardware threads it has, and
+ * no more than its cgroup's processor quota. At least 1. */
+int ffai__physical_cores(void);
+
+/* A pool of `threads` (0: ffai__physical_cores()), the thread that calls ffai__thread_pool_run being one of them.
+ * FFAI_E_ARGUMENT for a number out of range, FFAI_E_BACKEND if the system refuses a thread. */
+ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, ffai_error *err);
+void ffai__thread_pool_free(ffai__thread_pool *pool); /* NULL is allowed */
+int ffai__thread_pool_size(const ffai__thread_pool *pool);
+
+/* What every thread calls once; the caller of run is thread 0. */
+typedef void ffai__pool_task(void *context, int thread, int num_threads);
+
+/* Run the task on every thread and return when all are done. One run at a time; takes no lock. */
+void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context);
+/* Inside a task: wait until every thread has come here. What any of them wrote before is visible to all after. */
+void ffai__thread_pool_barrier(ffai__thread_pool *pool);
+
+#endif

@@ -1,0 +1,303 @@
+#include "documents.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "file_map.h"
+#include "output_file.h"
+
+enum { DOCUMENT_LIMIT = 256 << 20, MAX_BITS = 8, GROUP_SIZES = 4 };
+
+static const int group_sizes[GROUP_SIZES] = {16, 32, 64, 128};
+
+typedef struct {
+    const char *folder;
+    const ffai__checkpoint *source;
+    const ffai__repack *plans;
+    size_t count;
+    ffai__convert_dtype dtype;
+    ffai_error *err;
+} job;
+
+static ffai_status no_memory(const job *j, const char *name)
+{
+    return ffai__fail_memory(j->err, name, 0);
+}
+
+/* ---- reading and writing ---- */
+
+/* With 15 digits where that is exact (1e-05 and not 1.0000000000000001e-05), else with 17. */
+static char *dump(const json_t *document)
+{
+    const size_t flags = JSON_INDENT(2) | JSON_ENCODE_ANY;
+    char *text = json_dumps(document, flags | JSON_REAL_PRECISION(15));
+    json_t *back = text ? json_loads(text, JSON_ALLOW_NUL, NULL) : NULL;
+    const bool exact = back && json_equal(back, document);
+    json_decref(back);
+    if (!text || exact)
+        return text;
+    ffai_free(text);
+    return json_dumps(document, flags);
+}
+
+static ffai_status write_bytes(const job *j, const char *name, const char *bytes, size_t size)
+{
+    char *path = ffai__path_join(j->folder, name);
+    if (!path)
+        return no_memory(j, name);
+    const ffai_status status = ffai__output_whole(path, bytes, size, j->err);
+    ffai__free(path);
+    return status;
+}
+
+static ffai_status write_json(const job *j, const char *name, const json_t *document)
+{
+    char *text = dump(document);
+    if (!text)
+        return no_memory(j, name);
+    const ffai_status status = write_bytes(j, name, text, strlen(text));
+    ffai_free(text);
+    return status;
+}
+
+/* Every number was read as a double: those without a fraction are written as integers again. */
+static json_t *with_integers(const json_t *value)
+{
+    const double number = json_number_value(value);
+    if (json_is_real(value) && number == floor(number) && fabs(number) < 0x1p53)
+        return json_integer((json_int_t)number);
+    if (!json_is_object(value) && !json_is_array(value))
+        return json_deep_copy(value);
+    json_t *copy = json_is_array(value) ? json_array() : json_object();
+    const char *key = NULL;
+    json_t *item = NULL;
+    size_t i = 0;
+    int failed = !copy;
+    json_array_foreach(value, i, item)
+    {
+        failed = failed || json_array_append_new(copy, with_integers(item));
+    }
+    json_object_foreach((json_t *)value, key, item)
+    {
+        failed = failed || json_object_set_new(copy, key, with_integers(item));
+    }
+    if (failed)
+        json_decref(copy);
+    return failed ? NULL : copy;
+}
+
+/* A folder's document once more from its file, with integers and reals told apart as they were written. */
+static json_t *original(const job *j, const char *name)
+{
+    char *path = ffai__path_join(ffai__checkpoint_path(j->source), name);
+    char *bytes = NULL;
+    size_t size = 0;
+    json_t *document = NULL;
+    if (path && ffai__file_read(&bytes, &size, path, DOCUMENT_LIMIT, NULL) == FFAI_OK)
+        document = json_loadb(bytes, size, JSON_ALLOW_NUL, NULL);
+    ffai__free(bytes);
+    ffai__free(path);
+    return document;
+}
+
+/* A new document that may be changed, equal to read. */
+static json_t *faithful(const job *j, const char *name, const json_t *read)
+{
+    if (ffai__checkpoint_is_gguf(j->source))
+        return json_deep_copy(read);
+    json_t *document = original(j, name);
+    return document ? document : with_integers(read);
+}
+
+/* ---- config.json ---- */
+
+typedef struct {
+    int bits;
+    int group_size;
+} format;
+
+static int group_index(int group_size)
+{
+    int i = 0;
+    while (i < GROUP_SIZES - 1 && group_sizes[i] != group_size)
+        i++;
+    return i;
+}
+
+/* The bits and group size that most weights have; bits 0 where none is affine. */
+static format most_common(const job *j)
+{
+    size_t counts[MAX_BITS + 1][GROUP_SIZES] = {{0}};
+    size_t most = 0;
+    format best = {0, 0};
+    for (size_t i = 0; i < j->count; i++) {
+        const ffai__weight *weight = j->plans[i].weight;
+        if (!j->plans[i].affine)
+            continue;
+        const size_t now = ++counts[weight->bits][group_index(weight->group_size)];
+        if (now > most) {
+            most = now;
+            best = (format){weight->bits, weight->group_size};
+        }
+    }
+    return best;
+}
+
+static int add_override(json_t *quantization, const ffai__weight *weight)
+{
+    char *module = ffai__strndup(weight->name, strlen(weight->name) - strlen(".weight"));
+    if (!module)
+        return -1;
+    const int failed = json_object_set_new(
+        quantization, module, json_pack("{s:i, s:i}", "group_size", weight->group_size, "bits", weight->bits));
+    ffai__free(module);
+    return failed;
+}
+
+static json_t *quantization_of(const job *j, format global)
+{
+    json_t *quantization =
+        json_pack("{s:i, s:i, s:s}", "group_size", global.group_size, "bits", global.bits, "mode", "affine");
+    int failed = !quantization;
+    for (size_t i = 0; i < j->count && !failed; i++) {
+        const ffai__weight *weight = j->plans[i].weight;
+        const bool differs = weight->bits != global.bits || weight->group_size != global.group_size;
+        if (j->plans[i].affine && differs)
+            failed = add_override(quantization, weight);
+    }
+    if (failed) {
+        json_decref(quantization);
+        return NULL;
+    }
+    return quantization;
+}
+
+static const char *dtype_name(ffai__convert_dtype dtype)
+{
+    switch (dtype) {
+    case FFAI__CONVERT_BF16:
+        return "bfloat16";
+    case FFAI__CONVERT_F16:
+        return "float16";
+    case FFAI__CONVERT_F32:
+        return "float32";
+    case FFAI__CONVERT_KEEP:
+        break;
+    }
+    return NULL;
+}
+
+static int set_dtype(json_t *config, ffai__convert_dtype dtype)
+{
+    const char *name = dtype_name(dtype);
+    if (!name)
+        return 0;
+    const char *field = json_object_get(config, "dtype") ? "dtype" : "torch_dtype";
+    return json_object_set_new(config, field, json_string(name));
+}
+
+static int set_quantization(const job *j, json_t *config)
+{
+    json_object_del(config, "quantization");
+    json_object_del(config, "quantization_config");
+    const format global = most_common(j);
+    if (global.bits == 0)
+        return 0;
+    json_t *quantization = quantization_of(j, global);
+    /* mlx-lm writes both: the second is where other programs look */
+    const int failed = !quantization || json_object_set(config, "quantization", quantization) ||
+                       json_object_set(config, "quantization_config", quantization);
+    json_decref(quantization);
+    return failed;
+}
+
+static ffai_status write_config(const job *j)
+{
+    json_t *config = faithful(j, "config.json", ffai__checkpoint_config(j->source));
+    if (!config || set_quantization(j, config) || set_dtype(config, j->dtype)) {
+        json_decref(config);
+        return no_memory(j, "config.json");
+    }
+    const ffai_status status = write_json(j, "config.json", config);
+    json_decref(config);
+    return status;
+}
+
+/* ---- the others ---- */
+
+static ffai_status write_generation_config(const job *j)
+{
+    const json_t *read = ffai__checkpoint_generation_config(j->source);
+    if (!read || json_object_size(read) == 0)
+        return FFAI_OK;
+    json_t *document = faithful(j, "generation_config.json", read);
+    if (!document)
+        return no_memory(j, "generation_config.json");
+    const ffai_status status = write_json(j, "generation_config.json", document);
+    json_decref(document);
+    return status;
+}
+
+static ffai_status write_tokenizer(const job *j)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    ffai_error why = FFAI_ERROR_INIT;
+    ffai_status status = ffai__checkpoint_tokenizer_json(&bytes, &size, j->source, &why);
+    if (status == FFAI_E_NOT_FOUND) /* a checkpoint of weights alone */
+        return FFAI_OK;
+    if (status != FFAI_OK)
+        return ffai__fail(j->err, status, "%s", why.message);
+    status = write_bytes(j, "tokenizer.json", bytes, size);
+    ffai__free(bytes);
+    return status;
+}
+
+/* Hugging Face keeps several templates as a list of {name, template}. */
+static int restore_templates(json_t *config)
+{
+    json_t *named = json_incref(json_object_get(config, "chat_templates"));
+    if (!named)
+        return 0;
+    json_t *list = json_array();
+    const char *name = NULL;
+    json_t *text = NULL;
+    json_t *chosen = json_object_get(config, "chat_template");
+    int failed = !list || json_object_del(config, "chat_templates");
+    if (!failed && chosen)
+        failed = json_object_set(named, "default", chosen);
+    json_object_foreach(named, name, text)
+    {
+        failed = failed || json_array_append_new(list, json_pack("{s:s, s:O}", "name", name, "template", text));
+    }
+    failed = failed || json_object_set(config, "chat_template", list);
+    json_decref(list);
+    json_decref(named);
+    return failed;
+}
+
+static ffai_status write_tokenizer_config(const job *j)
+{
+    json_t *read = NULL;
+    FFAI__TRY(ffai__checkpoint_tokenizer_config(&read, j->source, j->err));
+    json_t *document = ffai__checkpoint_is_gguf(j->source) ? json_incref(read) : with_integers(read);
+    ffai_status status = FFAI_OK;
+    if (!document || restore_templates(document))
+        status = no_memory(j, "tokenizer_config.json");
+    else if (json_object_size(document))
+        status = write_json(j, "tokenizer_config.json", document);
+    json_decref(document);
+    json_decref(read);
+    return status;
+}
+
+ffai_status ffai__documents_write(const char *folder, const ffai__checkpoint *source, const ffai__repack *plans,
+                                  size_t count, ffai__convert_dtype dtype, ffai_error *err)
+{
+    const job j = {folder, source, plans, count, dtype, err};
+    FFAI__TRY(write_config(&j));
+    FFAI__TRY(write_generation_config(&j));
+    FFAI__TRY(write_tokenizer(&j));
+    return write_tokenizer_config(&j);
+}

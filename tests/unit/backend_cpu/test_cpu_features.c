@@ -1,0 +1,195 @@
+#define _DEFAULT_SOURCE
+#include "cpu_features.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A processor that exists only here. */
+typedef struct fake_cpu {
+    uint32_t last_leaf;
+    uint32_t ecx1, ebx7, ecx7, eax7_1;
+    uint32_t last_subleaf;
+    uint64_t xcr0;
+} fake_cpu;
+
+static void fake_cpuid(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, const void *context)
+{
+    const fake_cpu *cpu = context;
+    memset(registers, 0, 4 * sizeof *registers);
+    assert_true(leaf <= cpu->last_leaf);
+    if (leaf == 0) {
+        registers[0] = cpu->last_leaf;
+    } else if (leaf == 1) {
+        registers[2] = cpu->ecx1;
+    } else if (leaf == 7 && subleaf == 0) {
+        registers[0] = cpu->last_subleaf;
+        registers[1] = cpu->ebx7;
+        registers[2] = cpu->ecx7;
+    } else if (leaf == 7 && subleaf == 1) {
+        assert_true(cpu->last_subleaf >= 1);
+        registers[0] = cpu->eax7_1;
+    }
+}
+
+static uint64_t fake_xcr0(const void *context)
+{
+    const fake_cpu *cpu = context;
+    assert_true(cpu->ecx1 >> 27 & 1u); /* without OSXSAVE the instruction faults */
+    return cpu->xcr0;
+}
+
+static ffai__cpu_features read_features(const fake_cpu *cpu)
+{
+    const ffai__cpu_probe probe = {fake_cpuid, fake_xcr0, cpu};
+    ffai__cpu_features features;
+    memset(&features, 0xFF, sizeof features);
+    ffai__cpu_features_read(&features, &probe);
+    return features;
+}
+
+/* Every instruction set we know, and an operating system that saves all registers. */
+static const fake_cpu everything = {
+    .last_leaf = 0x20,
+    .ecx1 = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29,
+    .ebx7 = 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31,
+    .ecx7 = 1u << 1 | 1u << 11,
+    .eax7_1 = 1u << 5,
+    .last_subleaf = 1,
+    .xcr0 = 0xE7,
+};
+
+static void a_processor_with_everything_gets_avx512(void **state)
+{
+    (void)state;
+    const ffai__cpu_features features = read_features(&everything);
+    assert_true(features.avx2 && features.fma && features.f16c && features.avx512f && features.avx512bw);
+    assert_true(features.avx512vl && features.avx512dq && features.avx512vbmi && features.avx512_vnni);
+    assert_true(features.avx512_bf16);
+    assert_int_equal(ffai__isa_best(&features), FFAI__ISA_AVX512);
+}
+
+static void registers_that_the_system_does_not_save_are_not_used(void **state)
+{
+    (void)state;
+    fake_cpu cpu = everything;
+    cpu.xcr0 = 0x07;
+    ffai__cpu_features features = read_features(&cpu);
+    assert_false(features.avx512f || features.avx512_vnni || features.avx512_bf16);
+    assert_int_equal(ffai__isa_best(&features), FFAI__ISA_AVX2);
+    cpu.xcr0 = 0x67; /* upper halves of the low registers, but not ZMM16-31 */
+    features = read_features(&cpu);
+    assert_int_equal(ffai__isa_best(&features), FFAI__ISA_AVX2);
+    cpu.xcr0 = 0x03;
+    features = read_features(&cpu);
+    assert_int_equal(ffai__isa_best(&features), FFAI__ISA_SCALAR);
+}
+
+static void xgetbv_is_not_executed_where_it_would_fault(void **state)
+{
+    (void)state;
+    fake_cpu cpu = everything;
+    cpu.ecx1 &= ~(1u << 27);
+    const ffai__cpu_features features = read_features(&cpu);
+    assert_int_equal(ffai__isa_best(&features), FFAI__ISA_SCALAR);
+}
+
+static void leaves_beyond_the_last_are_not_asked_for(void **state)
+{
+    (void)state;
+    fake_cpu cpu = everything;
+    cpu.last_subleaf = 0;
+    assert_false(read_features(&cpu).avx512_bf16);
+    cpu.last_leaf = 1;
+    assert_false(read_features(&cpu).avx2);
+    cpu.last_leaf = 0;
+    assert_false(read_features(&cpu).fma);
+}
+
+static void avx512_wants_all_four_of_its_parts(void **state)
+{
+    (void)state;
+    static const int parts[] = {16, 17, 30, 31};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        fake_cpu cpu = everything;
+        cpu.ebx7 &= ~(1u << parts[i]);
+        const ffai__cpu_features features = read_features(&cpu);
+        assert_int_equal(ffai__isa_best(&features), FFAI__ISA_AVX2);
+    }
+}
+
+static void avx2_without_fma_or_f16c_is_scalar(void **state)
+{
+    (void)state;
+    static const int parts[] = {12, 29};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        fake_cpu cpu = everything;
+        cpu.ecx1 &= ~(1u << parts[i]);
+        const ffai__cpu_features features = read_features(&cpu);
+        assert_int_equal(ffai__isa_best(&features), FFAI__ISA_SCALAR);
+    }
+}
+
+static void the_environment_names_a_lower_tier(void **state)
+{
+    (void)state;
+    const ffai__cpu_features features = read_features(&everything);
+    ffai__isa isa = FFAI__ISA_COUNT;
+    ffai_error err = FFAI_ERROR_INIT;
+    unsetenv("FFAI_ISA");
+    assert_int_equal(ffai__isa_choose(&isa, &features, &err), FFAI_OK);
+    assert_int_equal(isa, FFAI__ISA_AVX512);
+    for (ffai__isa i = FFAI__ISA_SCALAR; i < FFAI__ISA_COUNT; i++) {
+        setenv("FFAI_ISA", ffai__isa_name(i), 1);
+        assert_int_equal(ffai__isa_choose(&isa, &features, &err), FFAI_OK);
+        assert_int_equal(isa, i);
+    }
+    setenv("FFAI_ISA", "", 1);
+    assert_int_equal(ffai__isa_choose(&isa, &features, &err), FFAI_OK);
+    assert_int_equal(isa, FFAI__ISA_AVX512);
+    unsetenv("FFAI_ISA");
+}
+
+static void an_unknown_or_impossible_tier_is_an_error(void **state)
+{
+    (void)state;
+    ffai__cpu_features features = read_features(&everything);
+    ffai__isa isa = FFAI__ISA_COUNT;
+    ffai_error err = FFAI_ERROR_INIT;
+    setenv("FFAI_ISA", "sse9", 1);
+    assert_int_equal(ffai__isa_choose(&isa, &features, &err), FFAI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "sse9"));
+    memset(&features, 0, sizeof features);
+    setenv("FFAI_ISA", "avx2", 1);
+    assert_int_equal(ffai__isa_choose(&isa, &features, &err), FFAI_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "avx2"));
+    unsetenv("FFAI_ISA");
+}
+
+static void this_machine_can_run_its_best_tier(void **state)
+{
+    (void)state;
+    ffai__cpu_features features;
+    ffai__cpu_features_detect(&features);
+    assert_true(ffai__isa_best(&features) < FFAI__ISA_COUNT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_processor_with_everything_gets_avx512),
+        cmocka_unit_test(registers_that_the_system_does_not_save_are_not_used),
+        cmocka_unit_test(xgetbv_is_not_executed_where_it_would_fault),
+        cmocka_unit_test(leaves_beyond_the_last_are_not_asked_for),
+        cmocka_unit_test(avx512_wants_all_four_of_its_parts),
+        cmocka_unit_test(avx2_without_fma_or_f16c_is_scalar),
+        cmocka_unit_test(the_environment_names_a_lower_tier),
+        cmocka_unit_test(an_unknown_or_impossible_tier_is_an_error),
+        cmocka_unit_test(this_machine_can_run_its_best_tier),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
