@@ -45,6 +45,8 @@ typedef struct ffai_encode_options {
  * errors="replace" does.
  *
  * ids    receives an array of *count ids; free it with ffai_free. Not NULL even when *count is 0.
+ * options  NULL means FFAI_ENCODE_OPTIONS_INIT.
+ * FFAI_E_LIMIT for a text above 1 GiB, or one on which the tokenizer's regexes or rewriting steps exceed their budget.
  */
 FFAI_API ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const ffai_tokenizer *tokenizer,
                                            const char *text, size_t size, const ffai_encode_options *options,

@@ -1,5 +1,9 @@
 /* Inside the library a tokenizer is made from the bytes of a tokenizer.json, wherever they come from: a file,
- * or a GGUF file's metadata turned into one. */
+ * or a GGUF file's metadata turned into one.
+ *
+ * What the file's reader makes of it is what Hugging Face's makes of it; docs of the parts: added_tokens.h,
+ * normalizer.h, pre_tokenizer.h, bpe.h, post_processor.h, decoder.h. "truncation" and "padding" are passed over:
+ * they are a caller's business. Models other than BPE are FFAI_E_UNSUPPORTED. */
 #ifndef FFAI_TEXT_TOKENIZER_H
 #define FFAI_TEXT_TOKENIZER_H
 
@@ -8,5 +12,8 @@
 /* what names the source in errors. */
 ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t size, const char *what,
                                   ffai_error *err);
+
+/* From a file of at most 256 MiB. */
+ffai_status ffai__tokenizer_read(ffai_tokenizer **out, const char *path, ffai_error *err);
 
 #endif

@@ -1,0 +1,6 @@
+#include <ffai/status.h>
+
+const char *ffai_version(void)
+{
+    return FFAI_VERSION;
+}

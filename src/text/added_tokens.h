@@ -1,0 +1,51 @@
+/* The "added_tokens" of a tokenizer.json: strings that are found in the text before the model sees it. */
+#ifndef FFAI_TEXT_ADDED_TOKENS_H
+#define FFAI_TEXT_ADDED_TOKENS_H
+
+#include "bpe.h"
+#include "normalizer.h"
+#include "token_matcher.h"
+
+typedef struct ffai__added_token {
+    char *content;
+    size_t size;
+    char *decoded; /* the normalized content, which decoders see, where it differs; else NULL */
+    size_t decoded_size;
+    uint32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+    bool skipped;  /* by skip_special_tokens */
+    bool reserved; /* not found without parse_special: its content is a special token's */
+} ffai__added_token;
+
+typedef struct ffai__added_tokens {
+    ffai__added_token *tokens;
+    size_t count;
+    ffai__string_map *by_content; /* indices */
+    ffai__token_matcher *raw;     /* of those found in the text as it comes; NULL for none */
+    ffai__token_matcher *normalized;
+} ffai__added_tokens;
+
+/* Like Hugging Face's reader it gives ids itself and passes over the file's "id": a token that the model has keeps
+ * the model's id, others are counted on from the size of the model's vocabulary, in the file's order. */
+ffai_status ffai__added_tokens_parse(ffai__added_tokens *added, const json_t *json, ffai__vocabulary *vocabulary,
+                                     const ffai__normalizer *normalizer, const char *place, ffai_error *err);
+void ffai__added_tokens_free(ffai__added_tokens *added);
+
+/* The token of this content, or NULL. */
+const ffai__added_token *ffai__added_tokens_find(const ffai__added_tokens *added, const char *content, size_t size);
+
+/* A stretch of a text: an added token with its id, or what lies between two (id -1). */
+typedef struct ffai__stretch {
+    size_t start, end;
+    int32_t id;
+} ffai__stretch;
+
+typedef ffai_status ffai__stretch_sink(void *context, ffai__stretch stretch, ffai_error *err);
+
+/* Walk over a text's stretches, with one of the two matchers. Special tokens are passed over where parse_special
+ * is false: they hide what overlaps them and stay text. */
+ffai_status ffai__added_tokens_split(const ffai__added_tokens *added, const ffai__token_matcher *matcher,
+                                     ffai__token_hits *hits, const char *text, size_t size, bool parse_special,
+                                     ffai__stretch_sink *sink, void *context, ffai_error *err);
+
+#endif

@@ -1,0 +1,458 @@
+#include "bpe.h"
+
+#include <string.h>
+
+#include "alloc.h"
+#include "utf8.h"
+
+enum { REMOVED = -2, NONE = -1 };
+
+/* One token of a word while it is merged; its neighbours are found by index. */
+struct ffai__symbol {
+    uint32_t id;
+    int32_t prev, next; /* NONE at the ends; next is REMOVED for a symbol merged into its left neighbour */
+};
+typedef struct ffai__symbol symbol;
+
+__extension__ typedef unsigned __int128 uint128;
+
+ffai_status ffai__ids_append(ffai__ids *ids, int32_t id, ffai_error *err)
+{
+    if (ids->count == ids->capacity) {
+        const size_t capacity = ids->capacity ? ids->capacity * 2 : 64;
+        int32_t *data = ffai__realloc(ids->data, capacity, sizeof *data);
+        if (!data)
+            return ffai__fail_memory(err, "token ids", capacity * sizeof *data);
+        ids->data = data;
+        ids->capacity = capacity;
+    }
+    ids->data[ids->count++] = id;
+    return FFAI_OK;
+}
+
+void ffai__ids_free(ffai__ids *ids)
+{
+    ffai__free(ids->data);
+    *ids = (ffai__ids){0};
+}
+
+/* Seeded by the table's address, so that a file cannot be made to collide. */
+static size_t slot_of(const ffai__bpe *bpe, uint64_t pair)
+{
+    const uint128 product = (uint128)(pair ^ bpe->seed) * 0x9E3779B97F4A7C15u;
+    return (size_t)((uint64_t)product ^ (uint64_t)(product >> 64)) & bpe->merges_mask;
+}
+
+/* The pair's entry, or the gap where it belongs. */
+static ffai__merge *find_slot(const ffai__bpe *bpe, uint64_t pair)
+{
+    size_t i = slot_of(bpe, pair);
+    while (bpe->merges[i].pair != pair && bpe->merges[i].pair != UINT64_MAX)
+        i = (i + 1) & bpe->merges_mask;
+    return &bpe->merges[i];
+}
+
+static const ffai__merge *find_merge(const ffai__bpe *bpe, uint32_t left, uint32_t right)
+{
+    const uint64_t pair = (uint64_t)left << 32 | right;
+    const ffai__merge *merge = find_slot(bpe, pair);
+    return merge->pair == pair ? merge : NULL;
+}
+
+static ffai_status create_merges(ffai__bpe *bpe, size_t count, ffai_error *err)
+{
+    size_t capacity = 16;
+    while (capacity / 2 < count)
+        capacity *= 2;
+    bpe->merges = ffai__array(capacity, sizeof *bpe->merges);
+    if (!bpe->merges)
+        return ffai__fail_memory(err, "merges", capacity * sizeof *bpe->merges);
+    memset(bpe->merges, 0xFF, capacity * sizeof *bpe->merges);
+    bpe->merges_mask = capacity - 1;
+    bpe->seed = (uint64_t)(uintptr_t)bpe->merges;
+    return FFAI_OK;
+}
+
+typedef struct {
+    const char *text;
+    size_t size;
+} text_view;
+
+/* The two halves of a merge, a pair ["a", "b"] or a string "a b". *skip: a version line, as merges.txt has it. */
+static ffai_status split_merge(text_view halves[2], bool *skip, const json_t *merge, size_t index, const char *place,
+                               ffai_error *err)
+{
+    *skip = false;
+    if (json_array_size(merge) == 2 && json_is_string(json_array_get(merge, 0)) &&
+        json_is_string(json_array_get(merge, 1))) {
+        for (size_t i = 0; i < 2; i++) {
+            const json_t *half = json_array_get(merge, i);
+            halves[i] = (text_view){json_string_value(half), json_string_length(half)};
+        }
+        return FFAI_OK;
+    }
+    const char *text = json_string_value(merge);
+    const size_t size = json_string_length(merge);
+    *skip = text && strncmp(text, "#version", 8) == 0;
+    const char *space = text ? memchr(text, ' ', size) : NULL;
+    if (!*skip && (!space || memchr(space + 1, ' ', size - (size_t)(space + 1 - text))))
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: must be two tokens", place, index);
+    if (space) {
+        halves[0] = (text_view){text, (size_t)(space - text)};
+        halves[1] = (text_view){space + 1, size - (size_t)(space + 1 - text)};
+    }
+    return FFAI_OK;
+}
+
+static ffai_status unknown_token(const char *text, size_t size, size_t index, const char *place, ffai_error *err)
+{
+    return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: token \"%.*s\" is not in the vocabulary", place, index,
+                      size < 100 ? (int)size : 100, text);
+}
+
+/* The id of both halves together, the second without its continuing_subword_prefix. */
+static ffai_status find_joined(uint32_t *id, const ffai__bpe *bpe, const text_view halves[2], ffai__buffer *joined,
+                               size_t index, const char *place, ffai_error *err)
+{
+    if (halves[1].size < bpe->prefix_size)
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: the second token lacks the prefix", place, index);
+    joined->size = 0;
+    ffai__buffer_append(joined, halves[0].text, halves[0].size);
+    ffai__buffer_append(joined, halves[1].text + bpe->prefix_size, halves[1].size - bpe->prefix_size);
+    if (joined->failed)
+        return ffai__fail_memory(err, "merges", joined->size);
+    *id = ffai__vocabulary_find(bpe->vocabulary, joined->data, joined->size);
+    return *id == FFAI__NO_TOKEN ? unknown_token(joined->data, joined->size, index, place, err) : FFAI_OK;
+}
+
+static ffai_status add_merge(ffai__bpe *bpe, uint32_t *rank, ffai__buffer *joined, const json_t *merge, size_t index,
+                             const char *place, ffai_error *err)
+{
+    text_view halves[2] = {{NULL, 0}, {NULL, 0}};
+    bool skip = false;
+    FFAI__TRY(split_merge(halves, &skip, merge, index, place, err));
+    if (skip)
+        return FFAI_OK;
+    uint32_t ids[2] = {0, 0};
+    for (size_t i = 0; i < 2; i++) {
+        ids[i] = ffai__vocabulary_find(bpe->vocabulary, halves[i].text, halves[i].size);
+        if (ids[i] == FFAI__NO_TOKEN)
+            return unknown_token(halves[i].text, halves[i].size, index, place, err);
+    }
+    uint32_t id = 0;
+    FFAI__TRY(find_joined(&id, bpe, halves, joined, index, place, err));
+    const uint64_t pair = (uint64_t)ids[0] << 32 | ids[1];
+    *find_slot(bpe, pair) = (ffai__merge){pair, (*rank)++, id}; /* of two equal pairs the later counts */
+    return FFAI_OK;
+}
+
+static ffai_status parse_merges(ffai__bpe *bpe, const json_t *merges, const char *place, ffai_error *err)
+{
+    if (!json_is_array(merges))
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"merges\": must be an array", place);
+    const size_t count = json_array_size(merges);
+    if (count > INT32_MAX / 4)
+        return ffai__fail(err, FFAI_E_LIMIT, "%s: has %zu merges", place, count);
+    FFAI__TRY(create_merges(bpe, count, err));
+    ffai__buffer joined = FFAI__BUFFER_INIT;
+    ffai_status status = FFAI_OK;
+    uint32_t rank = 0;
+    for (size_t i = 0; i < count && status == FFAI_OK; i++)
+        status = add_merge(bpe, &rank, &joined, json_array_get(merges, i), i, place, err);
+    ffai__buffer_free(&joined);
+    return status;
+}
+
+/* A copy of an optional string. */
+static ffai_status copy_text(char **copy, size_t *size, const json_t *model, const char *key, const char *place,
+                             ffai_error *err)
+{
+    const json_t *field = ffai__json_field(model, key);
+    if (!field)
+        return FFAI_OK;
+    if (!json_is_string(field) || json_string_length(field) > 4096)
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"%s\": must be a string of at most 4096 bytes", place, key);
+    *size = json_string_length(field);
+    *copy = ffai__strndup(json_string_value(field), *size);
+    return *copy ? FFAI_OK : ffai__fail_memory(err, key, *size);
+}
+
+static ffai_status parse_options(ffai__bpe *bpe, const json_t *model, const char *place, ffai_error *err)
+{
+    double dropout = 0;
+    FFAI__TRY(ffai__json_get_double(&dropout, model, "dropout", 0, 1, place, err));
+    if (dropout != 0)
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "%s: field \"dropout\": %g is for training", place, dropout);
+    FFAI__TRY(ffai__json_get_bool(&bpe->fuse_unk, model, "fuse_unk", place, err));
+    FFAI__TRY(ffai__json_get_bool(&bpe->byte_fallback, model, "byte_fallback", place, err));
+    FFAI__TRY(ffai__json_get_bool(&bpe->ignore_merges, model, "ignore_merges", place, err));
+    FFAI__TRY(copy_text(&bpe->unk_token, &bpe->unk_size, model, "unk_token", place, err));
+    FFAI__TRY(copy_text(&bpe->prefix, &bpe->prefix_size, model, "continuing_subword_prefix", place, err));
+    return copy_text(&bpe->suffix, &bpe->suffix_size, model, "end_of_word_suffix", place, err);
+}
+
+static void look_up_characters(ffai__bpe *bpe)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (uint32_t c = 0; c < FFAI__DIRECT_CHARACTERS; c++) {
+        char text[4];
+        const size_t size = ffai__utf8_put(text, c);
+        bpe->direct[c] = ffai__vocabulary_find(bpe->vocabulary, text, size);
+    }
+    for (unsigned b = 0; b < 256; b++) {
+        const char text[] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
+        bpe->byte_ids[b] = ffai__vocabulary_find(bpe->vocabulary, text, sizeof text);
+    }
+    bpe->unk_id =
+        bpe->unk_token ? ffai__vocabulary_find(bpe->vocabulary, bpe->unk_token, bpe->unk_size) : FFAI__NO_TOKEN;
+}
+
+ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__vocabulary *vocabulary, const char *place,
+                            ffai_error *err)
+{
+    bpe->vocabulary = vocabulary;
+    FFAI__TRY(parse_options(bpe, model, place, err));
+    look_up_characters(bpe);
+    return parse_merges(bpe, ffai__json_field(model, "merges"), place, err);
+}
+
+void ffai__bpe_free(ffai__bpe *bpe)
+{
+    ffai__free(bpe->merges);
+    ffai__free(bpe->unk_token);
+    ffai__free(bpe->prefix);
+    ffai__free(bpe->suffix);
+    *bpe = (ffai__bpe){0};
+}
+
+void ffai__bpe_scratch_free(ffai__bpe_scratch *scratch)
+{
+    ffai__free(scratch->symbols);
+    ffai__free(scratch->queue);
+    ffai__free(scratch->spelling);
+    *scratch = (ffai__bpe_scratch){0};
+}
+
+/* Room for a word of `count` symbols. Each merge takes one symbol away and queues at most two pairs, so three
+ * entries a symbol suffice. */
+static ffai_status reserve(ffai__bpe_scratch *scratch, size_t count, ffai_error *err)
+{
+    if (count <= scratch->capacity)
+        return FFAI_OK;
+    if (count > INT32_MAX / 2)
+        return ffai__fail(err, FFAI_E_LIMIT, "a word of more than %d bytes", INT32_MAX / 2);
+    const size_t capacity = count + count / 2 + 32;
+    symbol *symbols = ffai__realloc(scratch->symbols, capacity, sizeof *symbols);
+    if (symbols)
+        scratch->symbols = symbols;
+    uint64_t *queue = ffai__realloc(scratch->queue, capacity, 3 * sizeof *queue);
+    if (queue)
+        scratch->queue = queue;
+    if (!symbols || !queue)
+        return ffai__fail_memory(err, "a word's tokens", capacity * (sizeof *symbols + 3 * sizeof *queue));
+    scratch->capacity = capacity;
+    return FFAI_OK;
+}
+
+static ffai_status add_symbol(ffai__bpe_scratch *scratch, uint32_t id, ffai_error *err)
+{
+    if (scratch->count == scratch->capacity)
+        FFAI__TRY(reserve(scratch, scratch->count + 1, err));
+    scratch->symbols[scratch->count++].id = id;
+    return FFAI_OK;
+}
+
+/* One <0xHH> for each byte; *done is false, and nothing changed, if the vocabulary lacks one of them. */
+static ffai_status add_bytes(bool *done, ffai__bpe_scratch *scratch, const ffai__bpe *bpe, const char *text,
+                             size_t size, ffai_error *err)
+{
+    *done = true;
+    for (size_t i = 0; i < size; i++)
+        *done &= bpe->byte_ids[(unsigned char)text[i]] != FFAI__NO_TOKEN;
+    for (size_t i = 0; *done && i < size; i++)
+        FFAI__TRY(add_symbol(scratch, bpe->byte_ids[(unsigned char)text[i]], err));
+    return FFAI_OK;
+}
+
+/* A character that the vocabulary lacks. *pending: an unknown token is owed, which later ones may fuse with. */
+static ffai_status add_unknown(bool *pending, ffai__bpe_scratch *scratch, const ffai__bpe *bpe, const char *text,
+                               size_t size, ffai_error *err)
+{
+    if (bpe->byte_fallback) {
+        bool done = false;
+        FFAI__TRY(add_bytes(&done, scratch, bpe, text, size, err));
+        if (done)
+            return FFAI_OK;
+    }
+    if (!bpe->unk_token)
+        return FFAI_OK;
+    if (bpe->unk_id == FFAI__NO_TOKEN)
+        return ffai__fail(err, FFAI_E_FORMAT, "the unknown token \"%.100s\" is not in the tokenizer's vocabulary",
+                          bpe->unk_token);
+    if (*pending && !bpe->fuse_unk)
+        FFAI__TRY(add_symbol(scratch, bpe->unk_id, err));
+    *pending = true;
+    return FFAI_OK;
+}
+
+/* The character as the vocabulary spells it, with the prefix behind the word's start and the suffix at its end. */
+static ffai_status spell(const char **text, size_t *size, const ffai__bpe *bpe, ffai__bpe_scratch *scratch, bool first,
+                         bool last, ffai__budget *budget, ffai_error *err)
+{
+    const size_t prefix = first ? 0 : bpe->prefix_size;
+    const size_t suffix = last ? bpe->suffix_size : 0;
+    if (prefix + suffix == 0)
+        return FFAI_OK;
+    FFAI__TRY(ffai__budget_take_bytes(budget, prefix + suffix, err));
+    if (!scratch->spelling)
+        scratch->spelling = ffai__malloc(bpe->prefix_size + bpe->suffix_size + 4);
+    if (!scratch->spelling)
+        return ffai__fail_memory(err, "a character", 4);
+    if (prefix)
+        memcpy(scratch->spelling, bpe->prefix, prefix);
+    memcpy(scratch->spelling + prefix, *text, *size);
+    if (suffix)
+        memcpy(scratch->spelling + prefix + *size, bpe->suffix, suffix);
+    *text = scratch->spelling;
+    *size += prefix + suffix;
+    return FFAI_OK;
+}
+
+/* The word's characters as symbols. */
+static ffai_status split_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe, const char *word, size_t size,
+                              ffai__budget *budget, ffai_error *err)
+{
+    const bool plain = bpe->prefix_size + bpe->suffix_size == 0;
+    bool pending = false;
+    scratch->count = 0;
+    for (size_t at = 0, step = 0; at < size; at += step) {
+        const uint32_t c = ffai__utf8_get(word + at, &step);
+        const char *text = word + at;
+        size_t length = step;
+        uint32_t id = FFAI__NO_TOKEN;
+        if (plain && c < FFAI__DIRECT_CHARACTERS) {
+            id = bpe->direct[c];
+        } else {
+            FFAI__TRY(spell(&text, &length, bpe, scratch, at == 0, at + step == size, budget, err));
+            id = ffai__vocabulary_find(bpe->vocabulary, text, length);
+        }
+        if (id == FFAI__NO_TOKEN) {
+            FFAI__TRY(add_unknown(&pending, scratch, bpe, text, length, err));
+            continue;
+        }
+        if (pending)
+            FFAI__TRY(add_symbol(scratch, bpe->unk_id, err));
+        pending = false;
+        FFAI__TRY(add_symbol(scratch, id, err));
+    }
+    return pending ? add_symbol(scratch, bpe->unk_id, err) : FFAI_OK;
+}
+
+/* The queue is a binary heap of rank << 32 | position: the lowest rank comes first, then the leftmost. */
+static void sift_down(uint64_t *queue, size_t count, size_t at)
+{
+    const uint64_t moving = queue[at];
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= count)
+            break;
+        if (child + 1 < count && queue[child + 1] < queue[child])
+            child++;
+        if (queue[child] >= moving)
+            break;
+        queue[at] = queue[child];
+        at = child;
+    }
+    queue[at] = moving;
+}
+
+static void push(uint64_t *queue, size_t *count, uint64_t entry)
+{
+    size_t at = (*count)++;
+    while (at > 0 && queue[(at - 1) / 2] > entry) {
+        queue[at] = queue[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    queue[at] = entry;
+}
+
+static uint64_t pop(uint64_t *queue, size_t *count)
+{
+    const uint64_t top = queue[0];
+    queue[0] = queue[--*count];
+    if (*count > 1)
+        sift_down(queue, *count, 0);
+    return top;
+}
+
+static size_t queue_all_pairs(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
+{
+    size_t queued = 0;
+    for (size_t i = 0; i + 1 < scratch->count; i++) {
+        const ffai__merge *merge = find_merge(bpe, scratch->symbols[i].id, scratch->symbols[i + 1].id);
+        if (merge)
+            scratch->queue[queued++] = (uint64_t)merge->rank << 32 | i;
+    }
+    for (size_t i = queued / 2; i-- > 0;)
+        sift_down(scratch->queue, queued, i);
+    return queued;
+}
+
+static void queue_pair(ffai__bpe_scratch *scratch, size_t *queued, const ffai__bpe *bpe, int32_t left)
+{
+    const symbol *s = &scratch->symbols[left];
+    const ffai__merge *merge = find_merge(bpe, s->id, scratch->symbols[s->next].id);
+    if (merge)
+        push(scratch->queue, queued, (uint64_t)merge->rank << 32 | (uint32_t)left);
+}
+
+static void merge_pair(symbol *symbols, int32_t left, uint32_t id)
+{
+    const int32_t right = symbols[left].next;
+    symbols[left].id = id;
+    symbols[left].next = symbols[right].next;
+    if (symbols[right].next != NONE)
+        symbols[symbols[right].next].prev = left;
+    symbols[right].next = REMOVED;
+}
+
+static void merge_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
+{
+    symbol *symbols = scratch->symbols;
+    for (size_t i = 0; i < scratch->count; i++) {
+        symbols[i].prev = (int32_t)i - 1;
+        symbols[i].next = i + 1 < scratch->count ? (int32_t)i + 1 : NONE;
+    }
+    size_t queued = queue_all_pairs(scratch, bpe);
+    while (queued > 0) {
+        const uint64_t top = pop(scratch->queue, &queued);
+        const int32_t left = (int32_t)(top & UINT32_MAX);
+        if (symbols[left].next < 0)
+            continue; /* merged into another since it was queued, or last now */
+        const ffai__merge *merge = find_merge(bpe, symbols[left].id, symbols[symbols[left].next].id);
+        if (!merge || merge->rank != top >> 32)
+            continue; /* one of the two has changed */
+        merge_pair(symbols, left, merge->id);
+        if (symbols[left].prev != NONE)
+            queue_pair(scratch, &queued, bpe, symbols[left].prev);
+        if (symbols[left].next != NONE)
+            queue_pair(scratch, &queued, bpe, left);
+    }
+}
+
+ffai_status ffai__bpe_encode(ffai__ids *ids, const ffai__bpe *bpe, ffai__bpe_scratch *scratch, const char *word,
+                             size_t size, ffai__budget *budget, ffai_error *err)
+{
+    if (bpe->ignore_merges) {
+        const uint32_t id = ffai__vocabulary_find(bpe->vocabulary, word, size);
+        if (id != FFAI__NO_TOKEN)
+            return ffai__ids_append(ids, (int32_t)id, err);
+    }
+    FFAI__TRY(split_word(scratch, bpe, word, size, budget, err));
+    merge_word(scratch, bpe);
+    for (size_t i = 0; i < scratch->count; i++) {
+        if (scratch->symbols[i].next != REMOVED)
+            FFAI__TRY(ffai__ids_append(ids, (int32_t)scratch->symbols[i].id, err));
+    }
+    return FFAI_OK;
+}

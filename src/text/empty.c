@@ -1,1 +1,0 @@
-typedef int ffai__empty_text;

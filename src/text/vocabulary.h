@@ -1,0 +1,47 @@
+/* Ids and the strings they stand for. */
+#ifndef FFAI_TEXT_VOCABULARY_H
+#define FFAI_TEXT_VOCABULARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "json.h"
+#include "string_map.h"
+
+enum { FFAI__TOKEN_ID_MAX = (1 << 24) - 1 };
+#define FFAI__NO_TOKEN UINT32_MAX
+
+typedef struct ffai__token {
+    const char *text; /* NULL: no such id; ended by a 0 */
+    uint32_t size;
+    uint32_t added; /* one more than its index among the added tokens, 0 for the model's own */
+} ffai__token;
+
+typedef struct ffai__vocabulary {
+    ffai__token *tokens;
+    uint32_t count; /* one more than the largest id */
+    size_t capacity;
+    uint32_t model_count;
+    ffai__string_map *ids; /* of the model's tokens alone */
+    char *texts;           /* of the model's tokens */
+} ffai__vocabulary;
+
+/* From the model's "vocab", an object of ids by string. */
+ffai_status ffai__vocabulary_parse(ffai__vocabulary *vocabulary, const json_t *vocab, const char *place,
+                                   ffai_error *err);
+void ffai__vocabulary_free(ffai__vocabulary *vocabulary);
+
+/* The id of a token of the model, or FFAI__NO_TOKEN. */
+uint32_t ffai__vocabulary_find(const ffai__vocabulary *vocabulary, const char *text, size_t size);
+
+/* Give id to an added token, whose text outlives the vocabulary; it hides the model's token of that id. */
+ffai_status ffai__vocabulary_set_added(ffai__vocabulary *vocabulary, uint32_t id, const char *text, uint32_t size,
+                                       uint32_t index, ffai_error *err);
+
+static inline const ffai__token *ffai__vocabulary_token(const ffai__vocabulary *vocabulary, int64_t id)
+{
+    const bool known = id >= 0 && id < vocabulary->count && vocabulary->tokens[id].text;
+    return known ? &vocabulary->tokens[id] : NULL;
+}
+
+#endif
