@@ -1,0 +1,52 @@
+/* A session's inside, shared by the files that open it (session.c), keep its sequences (sequences.c) and run its
+ * steps (steps.c). */
+#ifndef FFAI_ENGINE_SESSION_H
+#define FFAI_ENGINE_SESSION_H
+
+#include "engine.h"
+#include "pages.h"
+
+typedef struct {
+    bool open;
+    int64_t length;          /* tokens whose keys and values are stored */
+    int64_t drawn_position;  /* where the last drawn token stands, -1 if none */
+    uint32_t num_pages;      /* entries in use of each table */
+    ffai__page_ref **tables; /* [groups] each [pages a sequence] */
+} ffai__sequence;
+
+struct ffai_session {
+    ffai_model *model;
+    ffai__run *run;
+    ffai__run_options options;
+    size_t num_groups;
+    uint32_t pages_per_sequence;
+    ffai__pages *pages; /* [groups] */
+    ffai__sequence *sequences;
+
+    /* The step being built, sized once. */
+    int32_t *tokens, *positions, *sequence_of_row, *output_rows;
+    ffai__step_sequence *step_sequences;
+    ffai__draw *draws;
+    bool *row_draws; /* [outputs] whether the caller asked for a draw */
+    ffai__step step;
+    bool drew;
+    bool submitted;
+    bool keep_values;
+};
+
+/* Pages that hold so many positions. */
+static inline uint32_t ffai__pages_for(int64_t positions)
+{
+    return (uint32_t)((positions + FFAI__PAGE_TOKENS - 1) / FFAI__PAGE_TOKENS);
+}
+
+/* FFAI_E_ARGUMENT unless there is an open sequence of this number. */
+ffai_status ffai__sequence_require(const ffai_session *session, ffai_sequence number, ffai_error *err);
+/* Give back the pages that hold no position below length. */
+void ffai__sequence_keep_pages(ffai_session *session, ffai__sequence *sequence, int64_t length);
+/* Pages of its own for the positions from its length up to `length`; the one it ends in is copied where a fork
+ * shares it. */
+ffai_status ffai__sequence_provide_pages(ffai_session *session, ffai__sequence *sequence, int64_t length,
+                                         ffai_error *err);
+
+#endif
