@@ -86,8 +86,8 @@ typedef struct ffai_generation {
 /**
  * Continue a sequence with `n` prompt tokens, at least 1, and then up to max_tokens generated ones.
  *
- * out  receives the result, also when it was cancelled; free it with ffai_generation_free. The sequence holds the
- *      prompt and all generated tokens but the last one.
+ * out  receives the result, also when it was cancelled; free it with ffai_generation_free. The sequence then
+ *      holds the prompt and all drawn tokens but the last one, an end token counted among them.
  * FFAI_E_CONTEXT_FULL if the prompt alone does not fit: nothing is changed then.
  */
 FFAI_API ffai_status ffai_generate(ffai_generation **out, ffai_session *session, ffai_sequence sequence,

@@ -10,6 +10,9 @@
 
 #include "step.h"
 
+/* The generator itself: four random words from a counter and a key. */
+void ffai__philox(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
+
 /* Uniform in [0, 1) with 53 bits. */
 double ffai__philox_uniform(uint64_t seed, uint64_t counter);
 

@@ -256,7 +256,7 @@ ffai__path_kind ffai__path_kind_of(const char *path)
 {
     struct stat info;
     if (stat(path, &info) != 0)
-        return FFAI__PATH_MISSING;
+        return errno == ENOENT || errno == ENOTDIR ? FFAI__PATH_MISSING : FFAI__PATH_UNKNOWN;
     if (S_ISREG(info.st_mode))
         return FFAI__PATH_FILE;
     return S_ISDIR(info.st_mode) ? FFAI__PATH_FOLDER : FFAI__PATH_OTHER;

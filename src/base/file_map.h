@@ -30,7 +30,13 @@ ffai_status ffai__file_map_check(const ffai__file_map *map, ffai_error *err);
  * freed with ffai__free. FFAI_E_NOT_FOUND if there is none, FFAI_E_LIMIT if it is larger. */
 ffai_status ffai__file_read(char **data, size_t *size, const char *path, size_t limit, ffai_error *err);
 
-typedef enum { FFAI__PATH_MISSING, FFAI__PATH_FILE, FFAI__PATH_FOLDER, FFAI__PATH_OTHER } ffai__path_kind;
+typedef enum {
+    FFAI__PATH_MISSING,
+    FFAI__PATH_FILE,
+    FFAI__PATH_FOLDER,
+    FFAI__PATH_OTHER,
+    FFAI__PATH_UNKNOWN, /* the system does not tell (no permission, a failing disk): opening it says why */
+} ffai__path_kind;
 ffai__path_kind ffai__path_kind_of(const char *path);
 /* folder "/" name, freed with ffai__free; NULL when memory is short. */
 char *ffai__path_join(const char *folder, const char *name);

@@ -1,25 +1,87 @@
 #include "json.h"
 
 #include <math.h>
+#include <pthread.h>
 
 #include "alloc.h"
 #include "file_map.h"
 
 static const double exact_integers = 9007199254740992.0; /* 2^53 */
 
-ffai_status ffai__json_parse(json_t **out, const char *bytes, size_t size, const char *what, ffai_error *err)
+/* jansson's allocator, whatever it is, is called through one that remembers for each thread that it failed. */
+static json_malloc_t next_malloc;
+static json_free_t next_free;
+static _Thread_local bool allocation_failed;
+
+static void *remember_failure(size_t size)
+{
+    void *memory = next_malloc(size);
+    allocation_failed = allocation_failed || !memory;
+    return memory;
+}
+
+static void watch_allocations(void)
+{
+    json_get_alloc_funcs(&next_malloc, &next_free);
+    json_set_alloc_funcs(remember_failure, next_free);
+}
+
+void ffai__json_watch(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_allocations);
+    allocation_failed = false;
+}
+
+bool ffai__json_lost(void)
+{
+    return allocation_failed;
+}
+
+char *ffai__json_dump(const json_t *document, size_t flags)
+{
+    ffai__json_watch();
+    char *text = json_dumps(document, flags);
+    char *copy = text && !ffai__json_lost() ? ffai__strdup(text) : NULL;
+    if (text)
+        next_free(text);
+    return copy;
+}
+
+json_t *ffai__json_copy(const json_t *document)
+{
+    ffai__json_watch();
+    json_t *copy = json_deep_copy(document);
+    if (!ffai__json_lost())
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
+static ffai_status parse(json_t **out, const char *bytes, size_t size, size_t flags, const char *what, ffai_error *err)
 {
     json_error_t where;
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
-    json_t *root = json_loadb(bytes, size, flags, &where);
-    /* jansson tells of lacking memory by its code or, in places, by an error without a place. */
-    if (!root && (json_error_code(&where) == json_error_out_of_memory || where.line < 0))
+    ffai__json_watch();
+    json_t *root = json_loadb(bytes, size, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+    if (ffai__json_lost()) {
+        json_decref(root);
         return ffai__fail_memory(err, what, size);
+    }
     if (!root)
         return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s", what, where.line,
                           where.column, where.text);
     *out = root;
     return FFAI_OK;
+}
+
+ffai_status ffai__json_parse(json_t **out, const char *bytes, size_t size, const char *what, ffai_error *err)
+{
+    return parse(out, bytes, size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, what, err);
+}
+
+ffai_status ffai__json_parse_as_written(json_t **out, const char *bytes, size_t size, const char *what, ffai_error *err)
+{
+    return parse(out, bytes, size, JSON_DECODE_ANY, what, err);
 }
 
 ffai_status ffai__json_read(json_t **out, const char *path, size_t limit, ffai_error *err)

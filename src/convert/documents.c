@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "file_map.h"
+#include "json.h"
 #include "output_file.h"
 
 enum { DOCUMENT_LIMIT = 256 << 20, MAX_BITS = 8, GROUP_SIZES = 4 };
@@ -27,18 +28,22 @@ static ffai_status no_memory(const job *j, const char *name)
 
 /* ---- reading and writing ---- */
 
-/* With 15 digits where that is exact (1e-05 and not 1.0000000000000001e-05), else with 17. */
+/* With 15 digits where that is exact (1e-05 and not 1.0000000000000001e-05), else with 17. NULL when memory is
+ * short. */
 static char *dump(const json_t *document)
 {
     const size_t flags = JSON_INDENT(2) | JSON_ENCODE_ANY;
-    char *text = json_dumps(document, flags | JSON_REAL_PRECISION(15));
-    json_t *back = text ? json_loads(text, JSON_ALLOW_NUL, NULL) : NULL;
-    const bool exact = back && json_equal(back, document);
+    char *text = ffai__json_dump(document, flags | JSON_REAL_PRECISION(15));
+    json_t *back = NULL;
+    if (!text)
+        return NULL;
+    const ffai_status status = ffai__json_parse_as_written(&back, text, strlen(text), "a document", NULL);
+    const bool exact = status == FFAI_OK && json_equal(back, document);
     json_decref(back);
-    if (!text || exact)
+    if (exact)
         return text;
-    ffai_free(text);
-    return json_dumps(document, flags);
+    ffai__free(text);
+    return status == FFAI_E_MEMORY ? NULL : ffai__json_dump(document, flags);
 }
 
 static ffai_status write_bytes(const job *j, const char *name, const char *bytes, size_t size)
@@ -57,7 +62,7 @@ static ffai_status write_json(const job *j, const char *name, const json_t *docu
     if (!text)
         return no_memory(j, name);
     const ffai_status status = write_bytes(j, name, text, strlen(text));
-    ffai_free(text);
+    ffai__free(text);
     return status;
 }
 
@@ -68,7 +73,7 @@ static json_t *with_integers(const json_t *value)
     if (json_is_real(value) && number == floor(number) && fabs(number) < 0x1p53)
         return json_integer((json_int_t)number);
     if (!json_is_object(value) && !json_is_array(value))
-        return json_deep_copy(value);
+        return ffai__json_copy(value);
     json_t *copy = json_is_array(value) ? json_array() : json_object();
     const char *key = NULL;
     json_t *item = NULL;
@@ -87,27 +92,34 @@ static json_t *with_integers(const json_t *value)
     return failed ? NULL : copy;
 }
 
-/* A folder's document once more from its file, with integers and reals told apart as they were written. */
-static json_t *original(const job *j, const char *name)
+/* A folder's document once more from its file, with integers and reals told apart as they were written; NULL where
+ * its integers are too large for that. */
+static ffai_status read_as_written(json_t **document, const job *j, const char *name)
 {
     char *path = ffai__path_join(ffai__checkpoint_path(j->source), name);
     char *bytes = NULL;
     size_t size = 0;
-    json_t *document = NULL;
-    if (path && ffai__file_read(&bytes, &size, path, DOCUMENT_LIMIT, NULL) == FFAI_OK)
-        document = json_loadb(bytes, size, JSON_ALLOW_NUL, NULL);
+    if (!path)
+        return no_memory(j, name);
+    ffai_status status = ffai__file_read(&bytes, &size, path, DOCUMENT_LIMIT, j->err);
+    if (status == FFAI_OK)
+        status = ffai__json_parse_as_written(document, bytes, size, path, j->err);
     ffai__free(bytes);
     ffai__free(path);
-    return document;
+    return status == FFAI_E_FORMAT ? FFAI_OK : status;
 }
 
 /* A new document that may be changed, equal to read. */
-static json_t *faithful(const job *j, const char *name, const json_t *read)
+static ffai_status copy_faithfully(json_t **document, const job *j, const char *name, const json_t *read)
 {
+    *document = NULL;
     if (ffai__checkpoint_is_gguf(j->source))
-        return json_deep_copy(read);
-    json_t *document = original(j, name);
-    return document ? document : with_integers(read);
+        *document = ffai__json_copy(read);
+    else
+        FFAI__TRY(read_as_written(document, j, name));
+    if (!*document)
+        *document = with_integers(read);
+    return *document ? FFAI_OK : no_memory(j, name);
 }
 
 /* ---- config.json ---- */
@@ -214,8 +226,9 @@ static int set_quantization(const job *j, json_t *config)
 
 static ffai_status write_config(const job *j)
 {
-    json_t *config = faithful(j, "config.json", ffai__checkpoint_config(j->source));
-    if (!config || set_quantization(j, config) || set_dtype(config, j->dtype)) {
+    json_t *config = NULL;
+    FFAI__TRY(copy_faithfully(&config, j, "config.json", ffai__checkpoint_config(j->source)));
+    if (set_quantization(j, config) || set_dtype(config, j->dtype)) {
         json_decref(config);
         return no_memory(j, "config.json");
     }
@@ -231,9 +244,8 @@ static ffai_status write_generation_config(const job *j)
     const json_t *read = ffai__checkpoint_generation_config(j->source);
     if (!read || json_object_size(read) == 0)
         return FFAI_OK;
-    json_t *document = faithful(j, "generation_config.json", read);
-    if (!document)
-        return no_memory(j, "generation_config.json");
+    json_t *document = NULL;
+    FFAI__TRY(copy_faithfully(&document, j, "generation_config.json", read));
     const ffai_status status = write_json(j, "generation_config.json", document);
     json_decref(document);
     return status;

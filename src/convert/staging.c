@@ -50,7 +50,7 @@ static ffai_status check_replaceable(const char *path, bool overwrite, ffai_erro
     const ffai__path_kind kind = ffai__path_kind_of(path);
     if (kind == FFAI__PATH_MISSING)
         return FFAI_OK;
-    if (kind != FFAI__PATH_FOLDER)
+    if (kind == FFAI__PATH_FILE || kind == FFAI__PATH_OTHER)
         return ffai__fail(err, FFAI_E_ARGUMENT, "%s: exists and is not a folder", path);
     FFAI__TRY(look(&found, path, err));
     if (!found.anything)

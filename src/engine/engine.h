@@ -38,8 +38,10 @@ ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_erro
 ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__family *family,
                                      const json_t *generation_config, const char *path, ffai_error *err);
 
-/* End tokens from generation_config.json and config.json, and tokenizer_config.json's eos_token. */
+/* End tokens: "eos_token_id" of generation_config.json and config.json. */
 ffai_status ffai__end_tokens_read(ffai_model *model, ffai_error *err);
+/* And, once there is a tokenizer, "eos_token" of tokenizer_config.json. */
+ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err);
 
 /* A tokenizer from a checkpoint. */
 ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *checkpoint, ffai_error *err);

@@ -201,6 +201,23 @@ static void print_parameters(ffai__buffer *out, const ffai_parameters *p)
 #undef FFAI_PRINT
 }
 
+/* Strings or integers, by commas. */
+static void print_list(ffai__buffer *out, const char *title, json_t *list)
+{
+    size_t i = 0;
+    json_t *item = NULL;
+    ffai__buffer_format(out, "%-14s", title);
+    json_array_foreach(list, i, item)
+    {
+        ffai__buffer_text(out, i ? ", " : "");
+        if (json_is_string(item))
+            ffai__buffer_text(out, json_string_value(item));
+        else
+            ffai__buffer_format(out, "%lld", (long long)json_integer_value(item));
+    }
+    ffai__buffer_text(out, "\n");
+}
+
 static char *print_for_people(const ffai_model *model, json_t *document)
 {
     ffai__buffer out = FFAI__BUFFER_INIT;
@@ -209,9 +226,11 @@ static char *print_for_people(const ffai_model *model, json_t *document)
     ffai__buffer_format(&out, "family        %s (architecture %s, model_type %s)\n", model->family->name,
                         model->config.architecture ? model->config.architecture : "-",
                         model->config.model_type ? model->config.model_type : "-");
+    print_list(&out, "capabilities", json_object_get(document, "capabilities"));
     print_config(&out, &model->config);
     print_weights(&out, json_object_get(document, "weights"));
     print_memory(&out, json_object_get(document, "memory"));
+    print_list(&out, "end tokens", json_object_get(document, "end_tokens"));
     print_parameters(&out, &model->parameters);
     return ffai__buffer_take(&out, NULL);
 }
@@ -220,11 +239,13 @@ static ffai_status inspect(char **text, ffai_model *model, const char *path, boo
 {
     FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
     FFAI__TRY(ffai__model_record(model, "none", err));
+    ffai__json_watch();
     json_t *document = describe(model);
     char *printed = NULL;
-    if (document && json)
-        printed = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    else if (document)
+    const bool complete = document && !ffai__json_lost();
+    if (complete && json)
+        printed = ffai__json_dump(document, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    else if (complete)
         printed = print_for_people(model, document);
     json_decref(document);
     if (!printed)

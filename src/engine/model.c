@@ -140,8 +140,10 @@ static ffai_status load_parts(ffai_model *model, const char *path, const ffai_mo
     FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
     FFAI__TRY(report(r, FFAI_LOAD_TOKENIZER, 0, err));
-    if (!options->without_tokenizer)
+    if (!options->without_tokenizer) {
         FFAI__TRY(ffai__tokenizer_of(&model->tokenizer, model->checkpoint, err));
+        FFAI__TRY(ffai__end_tokens_add_tokenizers(model, err));
+    }
     FFAI__TRY(report(r, FFAI_LOAD_PLANNING, 0, err));
     FFAI__TRY(ffai__model_record(model, options->fusions, err));
     if (model->backend != &ffai__backend_ref)

@@ -21,9 +21,20 @@ static ffai_parameter from_family(double family_value, double library_value)
 static ffai_status from_checkpoint(ffai_parameter *parameter, const json_t *json, const char *key, double least,
                                    double most, const char *path, ffai_error *err)
 {
+    int64_t integer = 0;
     if (!ffai__json_field(json, key))
         return FFAI_OK;
-    FFAI__TRY(ffai__json_get_double(&parameter->value, json, key, least, most, path, err));
+    /* Some files switch top_k off by -1. */
+    if (strcmp(key, "top_k") == 0 && ffai__json_integer(&integer, json_object_get(json, key)) && integer == -1) {
+        *parameter = (ffai_parameter){0, FFAI_FROM_CHECKPOINT};
+        return FFAI_OK;
+    }
+    if (most > 100) { /* the ones that count something */
+        FFAI__TRY(ffai__json_get_int(&integer, json, key, (int64_t)least, (int64_t)most, path, err));
+        parameter->value = (double)integer;
+    } else {
+        FFAI__TRY(ffai__json_get_double(&parameter->value, json, key, least, most, path, err));
+    }
     parameter->source = FFAI_FROM_CHECKPOINT;
     return FFAI_OK;
 }
@@ -69,6 +80,24 @@ static ffai_status add_eos_token_id(ffai_model *model, const json_t *json, const
                               what);
         add_end_token(model, token);
     }
+    return FFAI_OK;
+}
+
+/* "eos_token" is a string or an object with "content". */
+static const char *token_content(const json_t *config, const char *key)
+{
+    const json_t *field = ffai__json_field(config, key);
+    return json_string_value(json_is_object(field) ? json_object_get(field, "content") : field);
+}
+
+ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err)
+{
+    json_t *config = NULL;
+    FFAI__TRY(ffai__checkpoint_tokenizer_config(&config, model->checkpoint, err));
+    const char *content = token_content(config, "eos_token");
+    if (content)
+        add_end_token(model, ffai_tokenizer_find(model->tokenizer, content));
+    json_decref(config);
     return FFAI_OK;
 }
 

@@ -19,8 +19,10 @@ static ffai_status choose_context(int64_t *context, const ffai_model *model, con
                                   int32_t max_sequences, ffai_error *err)
 {
     const int64_t wanted = options->context ? options->context : model->config.max_position_embeddings;
-    const uint64_t each = ffai__position_bytes(model->program, (ffai__store_format)options->kv_format) *
-                          (uint64_t)max_sequences * FFAI__PAGE_TOKENS;
+    /* The reference backend keeps float32 whatever the format rounds to. */
+    const bool plain = model->backend == &ffai__backend_ref;
+    const ffai__store_format format = plain ? FFAI__STORE_F32 : (ffai__store_format)options->kv_format;
+    const uint64_t each = ffai__position_bytes(model->program, format) * (uint64_t)max_sequences * FFAI__PAGE_TOKENS;
     const uint64_t available = ffai__memory_available();
     const int64_t fits = each ? (int64_t)fmin((double)(available / each), 1e9) * FFAI__PAGE_TOKENS : INT32_MAX;
     *context = wanted < fits || options->context ? wanted : fits;

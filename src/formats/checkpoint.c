@@ -43,16 +43,23 @@ ffai_status ffai__checkpoint_map(ffai__shard **out, ffai__checkpoint *checkpoint
     return ffai__file_map_open(&(*out)->map, path, err);
 }
 
+/* The outcome of reading a file that need not be there. */
+static ffai_status absent_is_fine(ffai_status status, const ffai_error *why, ffai_error *err)
+{
+    if (status == FFAI_OK || status == FFAI_E_NOT_FOUND)
+        return FFAI_OK;
+    return ffai__fail(err, status, "%s", why->message);
+}
+
 ffai_status ffai__folder_json(json_t **out, const char *folder, const char *name, size_t limit, ffai_error *err)
 {
     char *path = ffai__path_join(folder, name);
     if (!path)
         return ffai__fail_memory(err, name, strlen(folder));
     json_t *document = NULL;
-    ffai_status status = FFAI_OK;
-    if (ffai__path_kind_of(path) != FFAI__PATH_MISSING)
-        status = ffai__json_read(&document, path, limit, err);
-    if (status == FFAI_OK && document && !json_is_object(document)) {
+    ffai_error why = FFAI_ERROR_INIT;
+    ffai_status status = absent_is_fine(ffai__json_read(&document, path, limit, &why), &why, err);
+    if (document && !json_is_object(document)) {
         status = ffai__fail(err, FFAI_E_FORMAT, "%s: must hold a JSON object", path);
         json_decref(document);
         document = NULL;
@@ -241,10 +248,9 @@ static ffai_status add_template_file(json_t *config, const char *folder, ffai_er
         return ffai__fail_memory(err, "chat_template.jinja", strlen(folder));
     char *text = NULL;
     size_t size = 0;
-    ffai_status status = FFAI_OK;
-    if (ffai__path_kind_of(path) != FFAI__PATH_MISSING)
-        status = ffai__file_read(&text, &size, path, FFAI__CONFIG_LIMIT, err);
-    if (status == FFAI_OK && text)
+    ffai_error why = FFAI_ERROR_INIT;
+    ffai_status status = absent_is_fine(ffai__file_read(&text, &size, path, FFAI__CONFIG_LIMIT, &why), &why, err);
+    if (text)
         status = set_template(config, text, size, path, err);
     ffai__free(text);
     ffai__free(path);

@@ -1,13 +1,13 @@
 #define _GNU_SOURCE
 #include "safetensors_writer.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "alloc.h"
 #include "file_map.h"
+#include "json.h"
 #include "output_file.h"
 #include "string_map.h"
 
@@ -146,11 +146,11 @@ static char *shard_header(const ffai__safetensors_writer *writer, size_t shard)
         if (tensor->shard == shard)
             failed = json_object_set_new(header, tensor->name, tensor_json(tensor));
     }
-    char *text = failed ? NULL : json_dumps(header, JSON_COMPACT);
+    char *text = failed ? NULL : ffai__json_dump(header, JSON_COMPACT);
     json_decref(header);
     const size_t length = text ? strlen(text) : 0;
     char *padded = text ? ffai__format("%-*s", (int)((length + 7) / 8 * 8), text) : NULL;
-    ffai_free(text);
+    ffai__free(text);
     return padded;
 }
 
@@ -248,12 +248,12 @@ static json_t *index_json(const ffai__safetensors_writer *writer)
 static ffai_status write_index(const ffai__safetensors_writer *writer, ffai_error *err)
 {
     json_t *index = index_json(writer);
-    char *text = index ? json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    char *text = index ? ffai__json_dump(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     char *path = ffai__path_join(writer->folder, "model.safetensors.index.json");
     const ffai_status status =
         text && path ? ffai__output_whole(path, text, strlen(text), err) : ffai__fail_memory(err, "the index", 0);
     ffai__free(path);
-    ffai_free(text);
+    ffai__free(text);
     json_decref(index);
     return status;
 }

@@ -318,6 +318,7 @@ static void put_buffer(ffai__buffer *out, const ffai__buffer *text)
 static void put_set(ffai__buffer *out, const char_set *set, bool negated)
 {
     const bool simple = set->alternatives.size == 0;
+    out->failed |= set->members.failed || set->alternatives.failed;
     if (simple && set->members.size > 0) {
         ffai__buffer_text(out, negated ? "[^" : "[");
         put_buffer(out, &set->members);

@@ -9,7 +9,7 @@
  *
  * Rewritten: \s \w \d \h and their complements, \b, \p{…} (with the characters of Unicode 15 and 16 that an older
  * PCRE2 lacks), \uHHHH, POSIX brackets, sets in sets, && in sets, {n,m}+ (greedy there, possessive in Perl),
- * (?m) (there the dot matches line ends). FFAI_E_UNSUPPORTED names what has no counterpart: \G, \K, \X, \R-less
+ * (?m) (there the dot matches line ends). FFAI_E_UNSUPPORTED names what has no counterpart: \G, \K, \X,
  * absent groups, calls and conditions. */
 ffai_status ffai__pattern_translate(ffai__buffer *out, const char *regex, size_t size, const char *place,
                                     ffai_error *err);

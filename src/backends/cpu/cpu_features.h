@@ -3,6 +3,7 @@
 #define FFAI_CPU_FEATURES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "failure.h"
 
@@ -21,5 +22,16 @@ const char *ffai__isa_name(ffai__isa isa);
 /* The tier to use: the best one, or the one that FFAI_ISA names (scalar, avx2, avx512). FFAI_E_ARGUMENT for an
  * unknown name, FFAI_E_UNSUPPORTED for one this machine cannot run. */
 ffai_status ffai__isa_choose(ffai__isa *isa, const ffai__cpu_features *features, ffai_error *err);
+
+/* Where detection gets its facts, so that a test can play another machine. */
+typedef struct ffai__cpu_probe {
+    /* EAX, EBX, ECX, EDX of a leaf. */
+    void (*cpuid)(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, const void *context);
+    /* XCR0; asked for only where CPUID says that XGETBV works. */
+    uint64_t (*xcr0)(const void *context);
+    const void *context;
+} ffai__cpu_probe;
+
+void ffai__cpu_features_read(ffai__cpu_features *features, const ffai__cpu_probe *probe);
 
 #endif

@@ -1,0 +1,287 @@
+/* The backend's functions: plans and runs made and unmade, a step checked and handed to the pool. */
+#include "cpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "step_check.h"
+
+static void cpu_unload(ffai__plan *base)
+{
+    ffai__cpu_plan *plan = (ffai__cpu_plan *)base;
+    if (!plan)
+        return;
+    ffai__cpu_unpack(plan);
+    ffai__free(plan);
+}
+
+static ffai_status make_plan(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
+{
+    if (options->threads < 0 || options->threads > FFAI__MAX_THREADS)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 0 to %d", options->threads, FFAI__MAX_THREADS);
+    plan->threads = options->threads ? options->threads : ffai__physical_cores();
+    ffai__cpu_features_detect(&plan->features);
+    FFAI__TRY(ffai__isa_choose(&plan->isa, &plan->features, err));
+    plan->kernels = ffai__kernels_of(plan->isa);
+    return ffai__cpu_pack(plan, options, err);
+}
+
+static ffai_status cpu_load(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+                            ffai_error *err)
+{
+    ffai__cpu_plan *plan = ffai__calloc(1, sizeof *plan);
+    if (!plan)
+        return ffai__fail_memory(err, "a plan", sizeof *plan);
+    plan->base = (ffai__plan){&ffai__backend_cpu, program};
+    const ffai_status status = make_plan(plan, options, err);
+    if (status != FFAI_OK) {
+        cpu_unload(&plan->base);
+        return status;
+    }
+    *out = &plan->base;
+    return FFAI_OK;
+}
+
+static void cpu_describe(const ffai__plan *base, char *text, size_t size)
+{
+    const ffai__cpu_plan *plan = (const ffai__cpu_plan *)base;
+    const bool wide = plan->isa == FFAI__ISA_AVX512;
+    const bool vnni = wide && plan->features.avx512_vnni;
+    const bool bf16 = wide && plan->features.avx512_bf16;
+    const char *extras = vnni && bf16 ? " (vnni, bf16)" : vnni ? " (vnni)" : bf16 ? " (bf16)" : "";
+    snprintf(text, size, "cpu %s%s, %d thread%s", ffai__isa_name(plan->isa), extras, plan->threads,
+             plan->threads == 1 ? "" : "s");
+}
+
+static void cpu_close(ffai__run *base)
+{
+    ffai__cpu_run *run = (ffai__cpu_run *)base;
+    if (!run)
+        return;
+    ffai__thread_pool_free(run->pool);
+    for (size_t i = 0; run->stores && i < run->program->num_stores; i++)
+        ffai__region_release(&run->stores[i].pages);
+    ffai__region_release(&run->workspace);
+    ffai__free(run->actions);
+    ffai__free(run->ropes);
+    ffai__free(run->values);
+    ffai__free(run->tables);
+    ffai__free(run->stores);
+    ffai__free(run->history);
+    ffai__free(run->ids);
+    ffai__free(run->slot_steps);
+    ffai__free(run->cursors);
+    ffai__free(run);
+}
+
+static ffai_status reserve_store(ffai__cpu_run *run, size_t i, ffai_error *err)
+{
+    const ffai__store *store = &run->program->stores[i];
+    ffai__cpu_store *pages = &run->stores[i];
+    const uint64_t element = run->options.store_format == FFAI__STORE_F32 ? 4 : 2;
+    pages->heads = store->num_key_value_heads;
+    pages->head_dim = store->head_dim;
+    pages->padded_dim = ffai__padded_dim(store->head_dim);
+    const uint64_t heads = (uint64_t)pages->heads * FFAI__PAGE_TOKENS * element;
+    pages->keys_bytes = heads * (uint64_t)pages->head_dim;
+    pages->page_bytes = pages->keys_bytes + heads * (uint64_t)pages->padded_dim;
+    uint64_t bytes = 0;
+    if (!ffai__mul(&bytes, pages->page_bytes, run->options.num_pages))
+        return ffai__fail_memory(err, "keys and values", UINT64_MAX);
+    return ffai__region_reserve(&pages->pages, bytes, FFAI__REGION_LAZY, "keys and values", err);
+}
+
+static ffai_status reserve_stores(ffai__cpu_run *run, ffai_error *err)
+{
+    run->stores = ffai__calloc(run->program->num_stores, sizeof *run->stores);
+    if (!run->stores)
+        return ffai__fail_memory(err, "a run", run->program->num_stores * sizeof *run->stores);
+    for (size_t i = 0; i < run->program->num_stores; i++)
+        FFAI__TRY(reserve_store(run, i, err));
+    return FFAI_OK;
+}
+
+static ffai_status reserve_tokens(ffai__cpu_run *run, ffai_error *err)
+{
+    const size_t slots = (size_t)run->options.max_sequences;
+    uint64_t count = 0;
+    if (!ffai__mul(&count, slots, (uint64_t)run->options.max_context + 1))
+        return ffai__fail_memory(err, "tokens", UINT64_MAX);
+    run->history = ffai__calloc((size_t)count, sizeof *run->history);
+    run->ids = ffai__calloc((size_t)run->options.max_outputs, sizeof *run->ids);
+    run->slot_steps = ffai__calloc(slots, sizeof *run->slot_steps);
+    run->cursors = ffai__calloc((size_t)run->num_cursors, sizeof *run->cursors);
+    if (!run->history || !run->ids || !run->slot_steps || !run->cursors)
+        return ffai__fail_memory(err, "tokens", count * sizeof *run->history);
+    return FFAI_OK;
+}
+
+static ffai_status check_options(const ffai__run_options *options, ffai_error *err)
+{
+    if (options->max_rows < 1 || options->max_outputs < 0 || options->max_sequences < 1 || options->max_context < 1 ||
+        options->max_context > INT32_MAX || options->num_pages < 1)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "a run of %d rows, %d outputs, %d sequences, %lld positions, %u pages",
+                          options->max_rows, options->max_outputs, options->max_sequences,
+                          (long long)options->max_context, options->num_pages);
+    if ((unsigned)options->store_format >= FFAI__STORE_FORMATS)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "there is no store format %d", (int)options->store_format);
+    return FFAI_OK;
+}
+
+static ffai_status make_run(ffai__cpu_run *run, ffai_error *err)
+{
+    FFAI__TRY(check_options(&run->options, err));
+    FFAI__TRY(ffai__cpu_make_actions(run, err));
+    FFAI__TRY(reserve_tokens(run, err));
+    FFAI__TRY(reserve_stores(run, err));
+    FFAI__TRY(ffai__cpu_make_places(run, err));
+    ffai__cpu_make_barriers(run);
+    return ffai__thread_pool_create(&run->pool, run->plan->threads, err);
+}
+
+static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+{
+    ffai__cpu_run *run = ffai__calloc(1, sizeof *run);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
+    run->base.plan = plan;
+    run->plan = (const ffai__cpu_plan *)plan;
+    run->program = plan->program;
+    run->options = *options;
+    const ffai_status status = make_run(run, err);
+    if (status != FFAI_OK) {
+        cpu_close(&run->base);
+        return status;
+    }
+    *out = &run->base;
+    return FFAI_OK;
+}
+
+static void cpu_memory(const ffai__run *base, ffai__memory_use *use)
+{
+    const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    *use = (ffai__memory_use){.weights = run->plan->tiles.bytes, .workspace = run->workspace.bytes};
+    for (size_t i = 0; i < run->program->num_stores; i++)
+        use->stores += run->stores[i].pages.bytes;
+}
+
+/* Beyond ffai__step_check: what this backend relies on. */
+static ffai_status check_sequence(ffai__cpu_run *run, const ffai__step *step, int32_t s, ffai_error *err)
+{
+    const ffai__step_sequence *sequence = &step->sequences[s];
+    const int32_t pages = step->positions[sequence->first_row + sequence->num_rows - 1] / FFAI__PAGE_TOKENS + 1;
+    if (run->slot_steps[sequence->slot] == run->num_steps)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "step: sequence %d: slot %d has another sequence", s, sequence->slot);
+    run->slot_steps[sequence->slot] = run->num_steps;
+    for (size_t g = 0; g < run->program->num_groups; g++) {
+        for (int32_t i = 0; i < pages; i++) {
+            if (sequence->tables[g][i].format != (uint32_t)run->options.store_format)
+                return ffai__fail(err, FFAI_E_ARGUMENT, "step: sequence %d: page %u is of another format", s,
+                                  sequence->tables[g][i].page);
+        }
+    }
+    return FFAI_OK;
+}
+
+static ffai_status check_step(ffai__cpu_run *run, const ffai__step *step, ffai_error *err)
+{
+    FFAI__TRY(ffai__step_check(step, run->program, &run->options, err));
+    run->num_steps++;
+    for (int32_t s = 0; s < step->num_sequences; s++)
+        FFAI__TRY(check_sequence(run, step, s, err));
+    for (int32_t r = 1; r < step->num_outputs; r++) {
+        if (step->output_rows[r] <= step->output_rows[r - 1])
+            return ffai__fail(err, FFAI_E_ARGUMENT, "step: output %d: rows must increase", r);
+    }
+    return FFAI_OK;
+}
+
+static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error *err)
+{
+    ffai__cpu_run *run = (ffai__cpu_run *)base;
+    FFAI__TRY(check_step(run, step, err));
+    run->step = step;
+    run->mode = step->num_rows == 1 ? FFAI__ONE_ROW : FFAI__MANY_ROWS;
+    run->num_rows = step->num_rows;
+    run->num_outputs = step->num_outputs;
+    run->drew = step->draws != NULL;
+    for (int i = 0; i < run->num_cursors; i++)
+        atomic_store_explicit(&run->cursors[i], 0, memory_order_relaxed);
+    if (run->options.keep_values) /* all ones are not a number: what is read before it is written shows */
+        memset(run->workspace.data, 0xFF, (size_t)run->values_bytes);
+    ffai__thread_pool_run(run->pool, ffai__cpu_execute, run);
+    run->step = NULL;
+    return FFAI_OK;
+}
+
+static float *value_data(const ffai__cpu_run *run, ffai__value value)
+{
+    return (float *)(void *)(run->workspace.data + run->values[value].offset);
+}
+
+static ffai_status cpu_collect(ffai__run *base, int32_t *ids, const float **logits, ffai_error *err)
+{
+    const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    if (ids && !run->drew)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "the last step drew no tokens");
+    if (ids && run->num_outputs)
+        memcpy(ids, run->ids, (size_t)run->num_outputs * sizeof *ids);
+    if (logits)
+        *logits = value_data(run, run->program->logits);
+    return FFAI_OK;
+}
+
+static ffai_status cpu_read(ffai__run *base, ffai__value value, float *out, ffai_error *err)
+{
+    const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    if (!run->options.keep_values)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "this run does not keep values");
+    if (value < 0 || (size_t)value >= run->program->num_values || run->program->values[value].kind != FFAI__ACTIVATION)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "value %d is not an activation", value);
+    const ffai__value_info *info = &run->program->values[value];
+    const int32_t rows = info->rows == FFAI__ROWS_R ? run->num_outputs : run->num_rows;
+    memcpy(out, value_data(run, value), (size_t)rows * (size_t)info->columns * sizeof *out);
+    return FFAI_OK;
+}
+
+static ffai_status cpu_copy_page(ffai__run *base, int group, uint32_t to, uint32_t from, ffai_error *err)
+{
+    const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    if (to >= run->options.num_pages || from >= run->options.num_pages)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "there is no page %u", to > from ? to : from);
+    for (size_t i = 0; to != from && i < run->program->num_stores; i++) {
+        const ffai__cpu_store *store = &run->stores[i];
+        if (run->program->stores[i].group == group)
+            memcpy(store->pages.data + to * store->page_bytes, store->pages.data + from * store->page_bytes,
+                   (size_t)store->page_bytes);
+    }
+    return FFAI_OK;
+}
+
+static ffai_status cpu_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err)
+{
+    const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    const int32_t slots = run->options.max_sequences;
+    if (to_slot < 0 || to_slot >= slots || from_slot < 0 || from_slot >= slots || length < 0 ||
+        length > run->options.max_context + 1)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "cannot copy %lld tokens from slot %d to slot %d", (long long)length,
+                          from_slot, to_slot);
+    memmove(ffai__cpu_history(run, to_slot), ffai__cpu_history(run, from_slot), (size_t)length * sizeof(int32_t));
+    return FFAI_OK;
+}
+
+const ffai__backend ffai__backend_cpu = {
+    .name = "cpu",
+    .load = cpu_load,
+    .unload = cpu_unload,
+    .describe = cpu_describe,
+    .open = cpu_open,
+    .close = cpu_close,
+    .memory = cpu_memory,
+    .step = cpu_step,
+    .collect = cpu_collect,
+    .read = cpu_read,
+    .copy_page = cpu_copy_page,
+    .copy_tokens = cpu_copy_tokens,
+};

@@ -1,0 +1,206 @@
+/* The CPU backend's plan and run.
+ *
+ * A plan holds every matrix in tiles and every vector in float32. A run turns the program into actions, gives each
+ * value a place in one workspace, and works out before which actions the threads must wait for each other. A step
+ * is one task of the pool: every thread walks the actions and does its share of each. */
+#ifndef FFAI_CPU_CPU_H
+#define FFAI_CPU_CPU_H
+
+#include <stdatomic.h>
+
+#include "backend.h"
+#include "kernels/kernel_table.h"
+#include "linear.h"
+#include "memory.h"
+#include "thread_pool.h"
+
+typedef struct ffai__cpu_plan {
+    ffai__plan base;
+    ffai__cpu_features features;
+    ffai__isa isa;
+    const ffai__kernels *kernels;
+    int threads;
+    ffai__packed *packed; /* [num_packed] every matrix of a product, once */
+    size_t num_packed;
+    const ffai__packed **matrices; /* [values] the packed form, NULL for other values */
+    const float **vectors;         /* [values] norm weights and biases, NULL for other values */
+    float *vector_data;
+    ffai__region tiles;
+} ffai__cpu_plan;
+
+/* Pack the program's matrices and read its vectors into the plan (pack.c). What was made before a failure stays in
+ * the plan for ffai__cpu_unpack. */
+ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err);
+void ffai__cpu_unpack(ffai__cpu_plan *plan);
+
+typedef enum ffai__action_kind {
+    FFAI__ACTION_ANGLES,  /* cosines and sines of the rows' positions */
+    FFAI__ACTION_EMBED,   /* y <- tokens */
+    FFAI__ACTION_NORM,    /* y <- x */
+    FFAI__ACTION_PREPARE, /* a slot's prepared input <- x */
+    FFAI__ACTION_MULTIPLY,
+    FFAI__ACTION_ROTATE,
+    FFAI__ACTION_STORE,  /* pages <- keys x, values z */
+    FFAI__ACTION_ATTEND, /* one row: partials <- x; many rows: y <- x */
+    FFAI__ACTION_MERGE,  /* one row: y <- partials */
+    FFAI__ACTION_SILU,
+    FFAI__ACTION_MUL,
+    FFAI__ACTION_ADD,
+    FFAI__ACTION_SWIGLU,
+    FFAI__ACTION_SELECT,
+    FFAI__ACTION_SAMPLE,
+    FFAI__ACTION_COUNT
+} ffai__action_kind;
+
+/* Steps of one row share out the columns, and every thread makes its own copy of what all need whole; steps of
+ * many rows share out the rows. */
+typedef enum ffai__cpu_mode { FFAI__ONE_ROW, FFAI__MANY_ROWS, FFAI__CPU_MODES } ffai__cpu_mode;
+
+typedef struct ffai__action {
+    ffai__action_kind kind;
+    bool barrier[FFAI__CPU_MODES]; /* wait for all threads before it */
+    const ffai__instruction *instruction;
+    ffai__value x;
+    ffai__value z; /* second operand: residual, values to store; or FFAI__NONE */
+    ffai__value y;
+    int index; /* ANGLES, ROTATE: the table; PREPARE, MULTIPLY: the slot; ATTEND: the cursor; else 0 */
+    const ffai__packed *packed;
+    const float *vector; /* bias or norm weight, NULL for none */
+    int store;
+} ffai__action;
+
+/* Where a value's rows lie in the workspace. */
+typedef struct ffai__place {
+    uint64_t offset;
+    uint64_t bytes;
+    uint64_t replica; /* bytes from one thread's copy to the next in steps of one row; 0: there is one for all */
+} ffai__place;
+
+enum { FFAI__INPUT_SLOTS = 2 };
+
+typedef struct ffai__cpu_store {
+    ffai__region pages; /* page after page: keys [kv_heads][head_dim][32], then values [kv_heads][32][padded_dim] */
+    uint64_t page_bytes;
+    uint64_t keys_bytes; /* of a page */
+    int heads;
+    int head_dim;
+    int padded_dim;
+} ffai__cpu_store;
+
+typedef struct ffai__cpu_run {
+    ffai__run base;
+    const ffai__cpu_plan *plan;
+    const ffai__program *program;
+    ffai__run_options options;
+    ffai__thread_pool *pool;
+
+    ffai__action *actions;
+    size_t num_actions;
+    size_t capacity_actions;
+    const ffai__rope **ropes; /* [num_ropes] distinct ones */
+    int num_ropes;
+    int num_cursors;
+    ffai__linear_input slot_inputs[FFAI__INPUT_SLOTS];
+    ffai__value slot_values[FFAI__INPUT_SLOTS]; /* what a slot holds while actions are being made */
+    int next_slot;
+
+    ffai__region workspace;
+    uint64_t values_bytes;                /* the workspace's part that activations lie in, from its start */
+    ffai__place *values;                  /* [values] */
+    ffai__place slots[FFAI__INPUT_SLOTS]; /* replica: bytes from one thread's row to the next */
+    ffai__place *tables;                  /* [num_ropes] cosines and sines [rows][2][dims / 2] */
+    ffai__place partials;                 /* [heads][max_spans][padded_dim + extra] of one attention */
+    ffai__place scratch;                  /* replica: bytes of a thread's */
+    int64_t max_spans;
+
+    ffai__cpu_store *stores; /* [stores] */
+    int32_t *history;        /* [max_sequences][max_context + 1] */
+    int32_t *ids;            /* [max_outputs] */
+    uint64_t *slot_steps;    /* [max_sequences] the last step that a slot took part in */
+    atomic_llong *cursors;   /* [num_cursors] the next item of an attention over many rows */
+
+    const ffai__step *step; /* while one runs */
+    ffai__cpu_mode mode;
+    uint64_t num_steps;
+    int32_t num_rows; /* of the last step */
+    int32_t num_outputs;
+    bool drew;
+} ffai__cpu_run;
+
+/* Make the run's actions from the program (actions.c). */
+ffai_status ffai__cpu_make_actions(ffai__cpu_run *run, ffai_error *err);
+/* Give values, slots, tables and scratch their places, and reserve the workspace (places.c). */
+ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err);
+/* Decide before which actions threads wait (barriers.c). Needs the places. */
+void ffai__cpu_make_barriers(ffai__cpu_run *run);
+
+/* One thread's share of the run's step: a task of the pool, context is the run (execute.c). */
+void ffai__cpu_execute(void *context, int thread, int num_threads);
+
+/* A thread of a step. */
+typedef struct ffai__cpu_worker {
+    ffai__cpu_run *run;
+    int thread;
+    int num_threads;
+} ffai__cpu_worker;
+
+/* Attention (attention.c). */
+void ffai__cpu_store_rows(const ffai__cpu_worker *w, const ffai__action *action);
+void ffai__cpu_attend(const ffai__cpu_worker *w, const ffai__action *action);
+void ffai__cpu_merge(const ffai__cpu_worker *w, const ffai__action *action);
+/* Floats of scratch that a thread needs for an attention over heads of this size. */
+uint64_t ffai__cpu_attention_scratch(int head_dim);
+
+/* A share [begin, end) of n things. */
+typedef struct ffai__share {
+    int64_t begin;
+    int64_t end;
+} ffai__share;
+
+static inline ffai__share ffai__share_of(int64_t n, int thread, int num_threads)
+{
+    return (ffai__share){n * thread / num_threads, n * (thread + 1) / num_threads};
+}
+
+/* Whether each thread makes its own copy of what the action computes in steps of one row. */
+bool ffai__cpu_replicates(const ffai__cpu_run *run, const ffai__action *action);
+
+static inline int64_t ffai__cpu_columns(const ffai__cpu_run *run, ffai__value value)
+{
+    return run->program->values[value].columns;
+}
+
+/* Rows of a value in the current step. */
+static inline int32_t ffai__cpu_rows(const ffai__cpu_run *run, ffai__value value)
+{
+    return run->program->values[value].rows == FFAI__ROWS_R ? run->step->num_outputs : run->step->num_rows;
+}
+
+static inline void *ffai__cpu_at(const ffai__cpu_worker *w, const ffai__place *place)
+{
+    const uint64_t copy = w->run->mode == FFAI__ONE_ROW ? (uint64_t)w->thread * place->replica : 0;
+    return w->run->workspace.data + place->offset + copy;
+}
+
+static inline float *ffai__cpu_value(const ffai__cpu_worker *w, ffai__value value)
+{
+    return ffai__cpu_at(w, &w->run->values[value]);
+}
+
+static inline float *ffai__cpu_scratch(const ffai__cpu_worker *w)
+{
+    return (float *)(void *)(w->run->workspace.data + w->run->scratch.offset +
+                             (uint64_t)w->thread * w->run->scratch.replica);
+}
+
+static inline int32_t *ffai__cpu_history(const ffai__cpu_run *run, int32_t slot)
+{
+    return run->history + (size_t)slot * ((size_t)run->options.max_context + 1);
+}
+
+static inline const ffai__step_sequence *ffai__cpu_sequence(const ffai__cpu_run *run, int32_t row)
+{
+    return &run->step->sequences[run->step->sequence_of_row[row]];
+}
+
+#endif

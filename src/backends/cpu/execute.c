@@ -1,0 +1,294 @@
+/* A thread's walk through a step. */
+#include <string.h>
+
+#include "cpu.h"
+#include "sampling.h"
+
+typedef ffai__cpu_worker worker;
+
+/* The part of a value that a thread works on. */
+typedef struct area {
+    ffai__share rows;
+    ffai__share columns;
+} area;
+
+/* One row: its columns in units. Many: rows. As barriers.c says it. */
+static area area_of(const worker *w, ffai__value value, int64_t unit)
+{
+    const int64_t columns = ffai__cpu_columns(w->run, value);
+    const int64_t rows = ffai__cpu_rows(w->run, value);
+    if (w->run->mode == FFAI__MANY_ROWS)
+        return (area){ffai__share_of(rows, w->thread, w->num_threads), {0, columns}};
+    ffai__share share = ffai__share_of((columns + unit - 1) / unit, w->thread, w->num_threads);
+    share.begin *= unit;
+    share.end = share.end * unit < columns ? share.end * unit : columns;
+    return (area){{0, rows}, share};
+}
+
+static ffai__share rows_share(const worker *w, ffai__value value)
+{
+    return ffai__share_of(ffai__cpu_rows(w->run, value), w->thread, w->num_threads);
+}
+
+static void run_angles(const worker *w, const ffai__action *a)
+{
+    const ffai__rope *rope = w->run->ropes[a->index];
+    float *table = ffai__cpu_at(w, &w->run->tables[a->index]);
+    const ffai__share rows = ffai__share_of(w->run->step->num_rows, w->thread, w->num_threads);
+    for (int64_t t = rows.begin; t < rows.end; t++) {
+        float *cosines = table + t * rope->dims;
+        ffai__rope_angles(cosines, cosines + rope->dims / 2, rope, w->run->step->positions[t]);
+    }
+}
+
+static void run_embed(const worker *w, const ffai__action *a)
+{
+    const ffai__step *step = w->run->step;
+    const ffai__weight *weight = ffai__weight_of(w->run->program, a->instruction->in[0]);
+    const ffai__share rows = rows_share(w, a->y);
+    for (int64_t t = rows.begin; t < rows.end; t++) {
+        const ffai__step_sequence *sequence = ffai__cpu_sequence(w->run, (int32_t)t);
+        int32_t *token = ffai__cpu_history(w->run, sequence->slot) + step->positions[t];
+        if (step->tokens[t] != FFAI__TOKEN_SAMPLED)
+            *token = step->tokens[t];
+        ffai__weight_read(ffai__cpu_value(w, a->y) + t * weight->columns, weight, *token);
+    }
+}
+
+static void run_norm(const worker *w, const ffai__action *a)
+{
+    const ffai__cpu_run *run = w->run;
+    const int64_t width = ffai__weight_of(run->program, a->instruction->in[1])->columns;
+    const int64_t columns = ffai__cpu_columns(run, a->y);
+    area part = area_of(w, a->y, width);
+    if (run->mode == FFAI__ONE_ROW && run->values[a->y].replica)
+        part.columns = (ffai__share){0, columns};
+    const float *x = ffai__cpu_value(w, a->x);
+    float *y = ffai__cpu_value(w, a->y);
+    for (int64_t t = part.rows.begin; t < part.rows.end; t++) {
+        for (int64_t c = part.columns.begin; c < part.columns.end; c += width)
+            run->plan->kernels->rms_norm(y + t * columns + c, x + t * columns + c, a->vector, width,
+                                         a->instruction->attributes.rms_norm.eps);
+    }
+}
+
+/* One row: each thread prepares it for itself. */
+static void run_prepare(const worker *w, const ffai__action *a)
+{
+    const size_t bytes = ffai__linear_input_bytes(&a->packed->input);
+    const int64_t columns = ffai__cpu_columns(w->run, a->x);
+    const float *x = ffai__cpu_value(w, a->x);
+    uint8_t *prepared = ffai__cpu_at(w, &w->run->slots[a->index]);
+    ffai__share rows = {0, ffai__cpu_rows(w->run, a->x)};
+    if (w->run->mode == FFAI__MANY_ROWS)
+        rows = rows_share(w, a->x);
+    for (int64_t t = rows.begin; t < rows.end; t++)
+        ffai__linear_prepare(prepared + (size_t)t * bytes, x + t * columns, a->packed);
+}
+
+/* A product's operands, where this thread finds them. */
+typedef struct product {
+    const ffai__action *action;
+    float *y;
+    const float *residual;
+    const uint8_t *prepared;
+    size_t row_bytes;
+    int64_t columns;
+    int64_t num_rows;
+} product;
+
+enum { ROW_BLOCK = 64, TILE_BLOCK_BYTES = 256 << 10 };
+
+static void multiply_block(const product *p, int64_t row, int64_t rows, int64_t first, int64_t last)
+{
+    const int64_t at = row * p->columns;
+    ffai__linear_compute(p->y + at, p->columns, p->action->packed, p->prepared + (size_t)row * p->row_bytes, rows,
+                         first, last, p->action->vector, p->residual ? p->residual + at : NULL);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Tiles that stay in a core's cache against one block of rows after another. */
+static void multiply_tiles(const product *p, int64_t first, int64_t last)
+{
+    const int64_t block =
+        p->num_rows <= ROW_BLOCK ? last - first : TILE_BLOCK_BYTES / ((int64_t)p->action->packed->tile_bytes + 1) + 1;
+    for (int64_t tile = first; tile < last; tile += block) {
+        for (int64_t row = 0; row < p->num_rows; row += ROW_BLOCK)
+            multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), tile, least(tile + block, last));
+    }
+}
+
+/* Few tiles for many threads: shares of (tile, block of rows). */
+static void multiply_units(const product *p, const worker *w)
+{
+    const int64_t blocks = (p->num_rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    const ffai__share units = ffai__share_of(blocks * p->action->packed->num_tiles, w->thread, w->num_threads);
+    for (int64_t unit = units.begin; unit < units.end; unit++) {
+        const int64_t row = unit % blocks * ROW_BLOCK;
+        multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), unit / blocks, unit / blocks + 1);
+    }
+}
+
+static void run_multiply(const worker *w, const ffai__action *a)
+{
+    const int64_t num_tiles = a->packed->num_tiles;
+    const product p = {
+        .action = a,
+        .y = ffai__cpu_value(w, a->y),
+        .residual = a->z == FFAI__NONE ? NULL : ffai__cpu_value(w, a->z),
+        .prepared = ffai__cpu_at(w, &w->run->slots[a->index]),
+        .row_bytes = ffai__linear_input_bytes(&a->packed->input),
+        .columns = ffai__cpu_columns(w->run, a->y),
+        .num_rows = ffai__cpu_rows(w->run, a->y),
+    };
+    if (p.num_rows > ROW_BLOCK && num_tiles < 8 * (int64_t)w->num_threads) {
+        multiply_units(&p, w);
+        return;
+    }
+    const ffai__share tiles = ffai__share_of(num_tiles, w->thread, w->num_threads);
+    if (p.num_rows > 0 && tiles.end > tiles.begin)
+        multiply_tiles(&p, tiles.begin, tiles.end);
+}
+
+static void run_rotate(const worker *w, const ffai__action *a)
+{
+    const ffai__rope *rope = &a->instruction->attributes.rope;
+    const int64_t columns = ffai__cpu_columns(w->run, a->y);
+    const area part = area_of(w, a->y, rope->head_dim);
+    const float *table = ffai__cpu_at(w, &w->run->tables[a->index]);
+    const float *x = ffai__cpu_value(w, a->x);
+    float *y = ffai__cpu_value(w, a->y);
+    for (int64_t t = part.rows.begin; t < part.rows.end; t++) {
+        const float *cosines = table + t * rope->dims;
+        for (int64_t c = part.columns.begin; c < part.columns.end; c += rope->head_dim)
+            w->run->plan->kernels->rotate(y + t * columns + c, x + t * columns + c, cosines, cosines + rope->dims / 2,
+                                          rope->dims, rope->head_dim);
+    }
+}
+
+static void run_silu(const worker *w, const ffai__action *a)
+{
+    const area part = area_of(w, a->y, FFAI__TILE_ROWS);
+    for (int64_t t = part.rows.begin; t < part.rows.end; t++) {
+        const int64_t at = t * ffai__cpu_columns(w->run, a->y) + part.columns.begin;
+        w->run->plan->kernels->silu(ffai__cpu_value(w, a->y) + at, ffai__cpu_value(w, a->x) + at,
+                                    part.columns.end - part.columns.begin);
+    }
+}
+
+static void run_pair(const worker *w, const ffai__action *a,
+                     void (*kernel)(float *, const float *, const float *, int64_t))
+{
+    const area part = area_of(w, a->y, FFAI__TILE_ROWS);
+    for (int64_t t = part.rows.begin; t < part.rows.end; t++) {
+        const int64_t at = t * ffai__cpu_columns(w->run, a->y) + part.columns.begin;
+        kernel(ffai__cpu_value(w, a->y) + at, ffai__cpu_value(w, a->x) + at, ffai__cpu_value(w, a->z) + at,
+               part.columns.end - part.columns.begin);
+    }
+}
+
+static void run_mul(const worker *w, const ffai__action *a)
+{
+    run_pair(w, a, w->run->plan->kernels->mul);
+}
+
+static void run_add(const worker *w, const ffai__action *a)
+{
+    run_pair(w, a, w->run->plan->kernels->add);
+}
+
+static void run_swiglu(const worker *w, const ffai__action *a)
+{
+    run_pair(w, a, w->run->plan->kernels->swiglu);
+}
+
+static void run_select(const worker *w, const ffai__action *a)
+{
+    const int64_t columns = ffai__cpu_columns(w->run, a->y);
+    ffai__share rows = {0, ffai__cpu_rows(w->run, a->y)};
+    if (w->run->mode == FFAI__MANY_ROWS)
+        rows = rows_share(w, a->y);
+    for (int64_t r = rows.begin; r < rows.end; r++)
+        memcpy(ffai__cpu_value(w, a->y) + r * columns,
+               ffai__cpu_value(w, a->x) + w->run->step->output_rows[r] * columns, (size_t)columns * sizeof(float));
+}
+
+/* The logits of an output row, copied where a penalty would change them. */
+static float *logits_to_draw_from(const worker *w, const ffai__action *a, int64_t r, float *copy)
+{
+    const ffai__draw *draw = &w->run->step->draws[r];
+    const int64_t vocab_size = ffai__cpu_columns(w->run, a->x);
+    float *logits = ffai__cpu_value(w, a->x) + r * vocab_size;
+    if (draw->repetition_penalty == 1.0f && draw->presence_penalty == 0.0f)
+        return logits;
+    memcpy(copy, logits, (size_t)vocab_size * sizeof *copy);
+    return copy;
+}
+
+/* Whether output r is of the same sequence as the one before. */
+static bool continues(const ffai__cpu_run *run, int64_t r)
+{
+    const int32_t *rows = run->step->output_rows;
+    return r > 0 && r < run->step->num_outputs &&
+           run->step->sequence_of_row[rows[r]] == run->step->sequence_of_row[rows[r - 1]];
+}
+
+static void draw_output(const worker *w, const ffai__action *a, int64_t r)
+{
+    const ffai__cpu_run *run = w->run;
+    const int64_t vocab_size = ffai__cpu_columns(run, a->x);
+    const int32_t row = run->step->output_rows[r];
+    const int64_t position = run->step->positions[row];
+    int32_t *history = ffai__cpu_history(run, ffai__cpu_sequence(run, row)->slot);
+    float *copy = ffai__cpu_scratch(w);
+    void *scratch = (uint8_t *)(void *)copy + ((size_t)vocab_size * sizeof *copy + 63) / 64 * 64;
+    float *logits = logits_to_draw_from(w, a, r, copy);
+    run->ids[r] = ffai__sample(logits, vocab_size, &run->step->draws[r], history, position + 1, position, scratch);
+    history[position + 1] = run->ids[r];
+}
+
+/* A draw is part of the history of the next of its sequence: one thread makes all of a sequence's. */
+static void run_sample(const worker *w, const ffai__action *a)
+{
+    if (!w->run->step->draws)
+        return;
+    ffai__share outputs = rows_share(w, a->x);
+    while (continues(w->run, outputs.begin))
+        outputs.begin++;
+    while (continues(w->run, outputs.end))
+        outputs.end++;
+    for (int64_t r = outputs.begin; r < outputs.end; r++)
+        draw_output(w, a, r);
+}
+
+void ffai__cpu_execute(void *context, int thread, int num_threads)
+{
+    static void (*const actions[FFAI__ACTION_COUNT])(const worker *, const ffai__action *) = {
+        [FFAI__ACTION_ANGLES] = run_angles,
+        [FFAI__ACTION_EMBED] = run_embed,
+        [FFAI__ACTION_NORM] = run_norm,
+        [FFAI__ACTION_PREPARE] = run_prepare,
+        [FFAI__ACTION_MULTIPLY] = run_multiply,
+        [FFAI__ACTION_ROTATE] = run_rotate,
+        [FFAI__ACTION_STORE] = ffai__cpu_store_rows,
+        [FFAI__ACTION_ATTEND] = ffai__cpu_attend,
+        [FFAI__ACTION_MERGE] = ffai__cpu_merge,
+        [FFAI__ACTION_SILU] = run_silu,
+        [FFAI__ACTION_MUL] = run_mul,
+        [FFAI__ACTION_ADD] = run_add,
+        [FFAI__ACTION_SWIGLU] = run_swiglu,
+        [FFAI__ACTION_SELECT] = run_select,
+        [FFAI__ACTION_SAMPLE] = run_sample,
+    };
+    const worker w = {context, thread, num_threads};
+    for (size_t i = 0; i < w.run->num_actions; i++) {
+        const ffai__action *action = &w.run->actions[i];
+        if (action->barrier[w.run->mode])
+            ffai__thread_pool_barrier(w.run->pool);
+        actions[action->kind](&w, action);
+    }
+}

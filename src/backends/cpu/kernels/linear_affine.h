@@ -1,0 +1,312 @@
+/* Template: affine weights against fixed-point or float32 input. A tier includes it after its vocabulary:
+ *
+ *   lanes_u, lanes_f   16 lanes of 32 bits, of float32
+ *   u_load, u_store, u_shift (16-bit elements; right by n, or left where n is negative), u_and, u_select (mask ? a : b)
+ *   u_byte(quad, i)    column i of a quad as float32
+ *   f_zero, f_set, f_load, f_store, f_load_f16, f_load_bf16, f_add, f_mul, f_fma (a * b + c), f_reduce
+ *   dot_codes, dot_widen(quad)            a quad as the dot product wants it
+ *   dot_sum, dot_zero, dot_add(sum, codes, span of input, quad's number), dot_join, dot_float(sum, offset)
+ *
+ * All sums within a group are exact integers and all float32 operations are the same, in the same order, on every
+ * tier: results agree bit for bit.
+ *
+ * One row of input is multiplied straight from the planes, by code made for each width. Several rows share one
+ * unpacking, a chunk at a time into a buffer in the first-level cache, and one code for all widths. */
+#ifndef FFAI_LINEAR_AFFINE_H
+#define FFAI_LINEAR_AFFINE_H
+
+#include "linear_rows.h"
+
+FFAI__ALWAYS_INLINE lanes_u nibble_plane(const uint8_t *plane, int quad)
+{
+    return u_shift(u_load(plane + quad / 2 * FFAI__BLOCK_BYTES), quad % 2 * 4);
+}
+
+FFAI__ALWAYS_INLINE lanes_u pair_plane(const uint8_t *plane, int quad, int at)
+{
+    return u_shift(u_load(plane + quad / 4 * FFAI__BLOCK_BYTES), ((at + 2 * (quad % 4)) & 7) - at);
+}
+
+FFAI__ALWAYS_INLINE lanes_u bit_plane(const uint8_t *plane, int quad, int at)
+{
+    return u_shift(u_load(plane), ((at + quad) & 7) - at);
+}
+
+/* Quad number `quad` of a span: a byte for each code. */
+FFAI__ALWAYS_INLINE lanes_u unpack_quad(const uint8_t *span, int bits, int quad)
+{
+    switch (bits) {
+    case 2:
+        return u_and(pair_plane(span, quad, 0), 0x03);
+    case 3:
+        return u_and(u_select(0x03, pair_plane(span, quad, 0), bit_plane(span + 128, quad, 2)), 0x07);
+    case 4:
+        return u_and(nibble_plane(span, quad), 0x0F);
+    case 5:
+        return u_and(u_select(0x0F, nibble_plane(span, quad), bit_plane(span + 256, quad, 4)), 0x1F);
+    case 6:
+        return u_and(u_select(0x0F, nibble_plane(span, quad), pair_plane(span + 256, quad, 4)), 0x3F);
+    default:
+        return u_load(span + quad * FFAI__BLOCK_BYTES);
+    }
+}
+
+typedef struct group_scales {
+    lanes_f scale, bias;
+} group_scales;
+
+FFAI__ALWAYS_INLINE group_scales load_scales(const uint8_t *at, const ffai__affine_layout *layout)
+{
+    switch (layout->mode) {
+    case FFAI__SCALE_F16:
+        return (group_scales){f_load_f16(at), f_load_f16(at + 32)};
+    case FFAI__SCALE_BF16:
+        return (group_scales){f_load_bf16(at), f_load_bf16(at + 32)};
+    case FFAI__SCALE_F32:
+        return (group_scales){f_load(at), f_load(at + 64)};
+    case FFAI__SCALE_F16_ZERO:
+    default:
+        return (group_scales){f_load_f16(at), f_zero()};
+    }
+}
+
+enum { CHUNK_COLUMNS = 128, QUAD_BYTES = FFAI__BLOCK_BYTES };
+
+/* A chunk's quads, a byte for each code. */
+typedef struct chunk_quads {
+    _Alignas(64) uint8_t bytes[CHUNK_COLUMNS / 4 * QUAD_BYTES];
+} chunk_quads;
+
+FFAI__ALWAYS_INLINE void unpack_spans(chunk_quads *quads, const uint8_t *codes, int spans, int bits)
+{
+    uint8_t *out = quads->bytes;
+    for (int s = 0; s < spans; s++, codes += bits * FFAI__BLOCK_BYTES, out += 8 * QUAD_BYTES) {
+        UNROLL
+        for (int quad = 0; quad < 8; quad++)
+            u_store(out + quad * QUAD_BYTES, unpack_quad(codes, bits, quad));
+    }
+}
+
+static void unpack_chunk(chunk_quads *quads, const uint8_t *chunk, const ffai__affine_layout *layout)
+{
+    const uint8_t *codes = chunk + layout->header_bytes;
+    const int spans = layout->group_size * layout->groups_per_chunk / FFAI__SPAN_COLUMNS;
+    switch (layout->bits) {
+    case 2:
+        unpack_spans(quads, codes, spans, 2);
+        break;
+    case 3:
+        unpack_spans(quads, codes, spans, 3);
+        break;
+    case 4:
+        unpack_spans(quads, codes, spans, 4);
+        break;
+    case 5:
+        unpack_spans(quads, codes, spans, 5);
+        break;
+    case 6:
+        unpack_spans(quads, codes, spans, 6);
+        break;
+    default:
+        unpack_spans(quads, codes, spans, 8);
+        break;
+    }
+}
+
+static void fetch_chunk_ahead(const uint8_t *chunk, const ffai__affine_layout *layout)
+{
+    for (size_t i = 0; i < layout->chunk_bytes; i += FFAI__BLOCK_BYTES)
+        __builtin_prefetch(chunk + FFAI__FETCH_AHEAD + i);
+}
+
+/* sum += scale * step * (q . v - zero * sum of v) + bias * step * (sum of v) */
+FFAI__ALWAYS_INLINE lanes_f add_group(lanes_f sum, dot_sum dot, const group_scales *scales,
+                                      const ffai__fixed_group *group, const ffai__affine_layout *layout)
+{
+    const lanes_f value = dot_float(dot, -layout->zero * group->integer_sum);
+    sum = f_fma(f_mul(scales->scale, f_set(group->step)), value, sum);
+    if (layout->mode == FFAI__SCALE_F16_ZERO)
+        return sum;
+    return f_fma(scales->bias, f_set(group->sum), sum);
+}
+
+FFAI__ALWAYS_INLINE const ffai__fixed_group *fixed_groups(const uint8_t *input, int64_t columns)
+{
+    return (const ffai__fixed_group *)(const void *)(input + ffai__spans(columns) * 64);
+}
+
+/* One group of unpacked quads; half is the group's first half span in the row. */
+FFAI__ALWAYS_INLINE void dot_quads(dot_sum *sums, const uint8_t *quads, const uint8_t *input, size_t stride,
+                                   int64_t half, int halves, int rows)
+{
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        sums[m] = dot_zero();
+    for (int64_t h = half; h < half + halves; h++) {
+        const uint8_t *span = input + h / 2 * 64;
+        UNROLL
+        for (int i = 0; i < 4; i++, quads += QUAD_BYTES) {
+            const dot_codes codes = dot_widen(u_load(quads));
+            UNROLL
+            for (int m = 0; m < rows; m++)
+                sums[m] = dot_add(sums[m], codes, span + (size_t)m * stride, (int)(h % 2) * 4 + i);
+        }
+    }
+}
+
+FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
+{
+    ffai__affine_layout layout;
+    ffai__affine_layout_of(&layout, job->packed->weight);
+    const uint8_t *chunk = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
+    const size_t stride = job->input_bytes;
+    const uint8_t *input = job->inputs + (uint64_t)row * stride;
+    const ffai__fixed_group *groups = fixed_groups(input, job->packed->weight->columns);
+    const size_t groups_stride = stride / sizeof *groups;
+    const int halves = layout.group_size / 16;
+    chunk_quads quads;
+    lanes_f y[MOST_ROWS];
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        y[m] = f_zero();
+    for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
+        fetch_chunk_ahead(chunk, &layout);
+        unpack_chunk(&quads, chunk, &layout);
+        for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
+            dot_sum sums[MOST_ROWS];
+            dot_quads(sums, quads.bytes + i * halves * 4 * QUAD_BYTES, input, stride, g * halves, halves, rows);
+            const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+            UNROLL
+            for (int m = 0; m < rows; m++)
+                y[m] = add_group(y[m], sums[m], &scales, groups + (size_t)m * groups_stride + g, &layout);
+        }
+    }
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        finish_lanes(job, tile, row + m, y[m]);
+}
+
+/* One row, groups of whole spans. Two sums take turns, which shortens the chain of additions. */
+FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input, int spans, int bits)
+{
+    dot_sum even = dot_zero();
+    dot_sum odd = dot_zero();
+    for (int s = 0; s < spans; s++, codes += bits * FFAI__BLOCK_BYTES, input += 64) {
+        UNROLL
+        for (int quad = 0; quad < 8; quad += 2) {
+            even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), input, quad);
+            odd = dot_add(odd, dot_widen(unpack_quad(codes, bits, quad + 1)), input, quad + 1);
+        }
+    }
+    return dot_join(even, odd);
+}
+
+FFAI__ALWAYS_INLINE void fixed_row(const ffai__linear_job *job, int64_t tile, int64_t row, int bits)
+{
+    ffai__affine_layout layout;
+    ffai__affine_layout_of(&layout, job->packed->weight);
+    const uint8_t *chunk = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
+    const uint8_t *input = job->inputs + (uint64_t)row * job->input_bytes;
+    const ffai__fixed_group *groups = fixed_groups(input, job->packed->weight->columns);
+    const int spans = layout.group_size / FFAI__SPAN_COLUMNS;
+    lanes_f y = f_zero();
+    for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
+        const uint8_t *codes = chunk + layout.header_bytes;
+        for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
+            const dot_sum sum = dot_spans(codes, input, spans, bits);
+            const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+            y = add_group(y, sum, &scales, groups + g, &layout);
+            codes += spans * bits * FFAI__BLOCK_BYTES;
+            input += spans * 64;
+        }
+    }
+    finish_lanes(job, tile, row, y);
+}
+
+/* With float32 input: q . x by one chain of fused additions in a group. */
+FFAI__ALWAYS_INLINE float sum_inputs(const float *x, int count)
+{
+    lanes_f sum = f_load(x);
+    for (int i = FFAI__TILE_ROWS; i < count; i += FFAI__TILE_ROWS)
+        sum = f_add(sum, f_load(x + i));
+    return f_reduce(sum);
+}
+
+FFAI__ALWAYS_INLINE void multiply_quads(lanes_f *sums, const uint8_t *quads, const float *x, size_t stride, int columns,
+                                        int rows)
+{
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        sums[m] = f_zero();
+    for (int c = 0; c < columns; c += 4, quads += QUAD_BYTES) {
+        const lanes_u quad = u_load(quads);
+        UNROLL
+        for (int i = 0; i < 4; i++) {
+            const lanes_f codes = u_byte(quad, i);
+            UNROLL
+            for (int m = 0; m < rows; m++)
+                sums[m] = f_fma(codes, f_set(x[(size_t)m * stride + (size_t)(c + i)]), sums[m]);
+        }
+    }
+}
+
+FFAI__ALWAYS_INLINE void affine_f32_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
+{
+    ffai__affine_layout layout;
+    ffai__affine_layout_of(&layout, job->packed->weight);
+    const uint8_t *chunk = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
+    const size_t stride = job->input_bytes / sizeof(float);
+    const float *x = (const float *)(const void *)(job->inputs + (uint64_t)row * job->input_bytes);
+    chunk_quads quads;
+    lanes_f y[MOST_ROWS];
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        y[m] = f_zero();
+    for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
+        unpack_chunk(&quads, chunk, &layout);
+        for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++, x += layout.group_size) {
+            lanes_f sums[MOST_ROWS];
+            multiply_quads(sums, quads.bytes + i * layout.group_size / 4 * QUAD_BYTES, x, stride, layout.group_size,
+                           rows);
+            group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+            if (layout.mode == FFAI__SCALE_F16_ZERO)
+                scales.bias = f_mul(scales.scale, f_set((float)-layout.zero));
+            UNROLL
+            for (int m = 0; m < rows; m++) {
+                const float sum = sum_inputs(x + (size_t)m * stride, layout.group_size);
+                y[m] = f_fma(scales.bias, f_set(sum), f_fma(scales.scale, sums[m], y[m]));
+            }
+        }
+    }
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        finish_lanes(job, tile, row + m, y[m]);
+}
+
+#define DEFINE_FIXED_ROW(bits)                                                                                         \
+    static void fixed_row_##bits(const ffai__linear_job *job, int64_t tile, int64_t row)                               \
+    {                                                                                                                  \
+        fixed_row(job, tile, row, bits);                                                                               \
+    }
+
+/* fixed(job): several rows by ROWS, the last by the width's own kernel where groups are whole spans. */
+#define DEFINE_FIXED(ROWS)                                                                                             \
+    ROWS(DEFINE_ROWS, fixed)                                                                                           \
+    DEFINE_FIXED_ROW(2)                                                                                                \
+    DEFINE_FIXED_ROW(3)                                                                                                \
+    DEFINE_FIXED_ROW(4)                                                                                                \
+    DEFINE_FIXED_ROW(5)                                                                                                \
+    DEFINE_FIXED_ROW(6)                                                                                                \
+    DEFINE_FIXED_ROW(8)                                                                                                \
+    static void fixed(const ffai__linear_job *job)                                                                     \
+    {                                                                                                                  \
+        static compute_rows_function *const one[] = {[2] = fixed_row_2, [3] = fixed_row_3, [4] = fixed_row_4,          \
+                                                     [5] = fixed_row_5, [6] = fixed_row_6, [8] = fixed_row_8};         \
+        const ffai__weight *weight = job->packed->weight;                                                              \
+        rows_kernel kernels[] = {ROWS(LIST_ROWS, fixed)};                                                              \
+        if (weight->group_size >= FFAI__SPAN_COLUMNS)                                                                  \
+            kernels[sizeof kernels / sizeof *kernels - 1].compute = one[weight->bits];                                 \
+        compute_rows(job, kernels);                                                                                    \
+    }
+
+#endif

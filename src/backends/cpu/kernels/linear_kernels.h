@@ -1,0 +1,115 @@
+/* What the linear kernels of all tiers, the packing and the choice among them share: the layout of tiles and of
+ * prepared input, and the table of kernels.
+ *
+ * Affine tile, for 16 rows. Codes lie in spans of 32 columns. A span is eight quads; a quad is 4 columns x 16
+ * rows, 64 bytes once unpacked: byte 4 r + i is column i of row r, so lane r of a vector of 32-bit lanes is row r
+ * and four products with one broadcast input quad are one dot-product instruction. Packed, a span is `bits` blocks
+ * of 64 bytes, planes that share this arrangement byte by byte:
+ *     nibble plane   4 blocks, two quads each: quad j in block j / 2, bits 4 (j % 2) up
+ *     pair plane     2 blocks, four quads each: quad j in block j / 4
+ *     bit plane      1 block, eight quads
+ * 2 = pair; 3 = pair, bit; 4 = nibble; 5 = nibble, bit; 6 = nibble, pair; 8 = eight blocks of plain bytes. In a
+ * pair or bit plane that holds the code's bits from `at` up, quad j lies at bit (at + w j) mod 8, w its width, so
+ * that one shift brings it to its place.
+ * Scales go before their codes: a chunk is `groups_per_chunk` groups, first each group's 16 scales and 16 biases,
+ * then the codes.
+ *
+ * Dense tile: [columns][16] for f32 and f16; for bf16 [columns / 2][16][2], the pairs that a bf16 dot product
+ * wants. Columns are padded with zeros to a multiple of 4. */
+#ifndef FFAI_LINEAR_KERNELS_H
+#define FFAI_LINEAR_KERNELS_H
+
+#include "linear.h"
+#include "sanitized.h"
+
+#define FFAI__ALWAYS_INLINE static inline __attribute__((always_inline))
+
+#if defined(FFAI_SANITIZED)
+#define UNROLL
+#elif defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum { FFAI__SPAN_COLUMNS = 32, FFAI__BLOCK_BYTES = 64 };
+
+typedef enum ffai__scale_mode {
+    FFAI__SCALE_F16,
+    FFAI__SCALE_BF16,
+    FFAI__SCALE_F32,
+    FFAI__SCALE_F16_ZERO, /* no biases stored: bias = -zero * scale */
+} ffai__scale_mode;
+
+typedef struct ffai__affine_layout {
+    int bits;
+    int group_size;
+    ffai__scale_mode mode;
+    int zero; /* SCALE_F16_ZERO only, else 0 */
+    int64_t groups;
+    int groups_per_chunk;
+    size_t scale_bytes;  /* of one group's scales and biases together */
+    size_t header_bytes; /* of all scales of a chunk */
+    size_t chunk_bytes;
+} ffai__affine_layout;
+
+void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *weight);
+
+/* Fixed-point input. Every column is an integer v, |v| <= FFAI__FIXED_MOST, times its group's step. For each span
+ * there are 64 bytes, then come the groups. Tiers with byte dot products keep v = 256 h + l as 32 signed h and 32
+ * signed l, others 32 int16 with the quad's columns in order 0, 2, 1, 3 (the order in which a quad's bytes widen). */
+#define FFAI__FIXED_MOST 32512 /* 127 * 256: h and l are signed bytes */
+
+typedef struct ffai__fixed_group {
+    float step;
+    float sum;           /* step * integer_sum */
+    int32_t integer_sum; /* of v */
+    int32_t unused;
+} ffai__fixed_group;
+
+static inline int64_t ffai__spans(int64_t columns)
+{
+    return (columns + FFAI__SPAN_COLUMNS - 1) / FFAI__SPAN_COLUMNS;
+}
+
+/* One call of ffai__linear_compute. */
+typedef struct ffai__linear_job {
+    const ffai__packed *packed;
+    float *y;
+    int64_t y_stride;
+    const uint8_t *inputs;
+    size_t input_bytes; /* a prepared row */
+    int64_t num_rows;
+    int64_t first, last; /* tiles */
+    const float *bias;
+    const float *residual;
+} ffai__linear_job;
+
+typedef struct ffai__linear_kernels {
+    const char *name;
+    ffai__input_kind kind;
+    void (*prepare)(void *prepared, const float *x, const ffai__linear_input *input);
+    void (*compute)(const ffai__linear_job *job);
+} ffai__linear_kernels;
+
+enum { FFAI__DENSE_COUNT = 3 };
+
+/* A tier's kernels: affine ones for every width, dense ones by dtype (f32, f16, bf16). */
+typedef struct ffai__linear_tier {
+    ffai__linear_kernels fixed;
+    ffai__linear_kernels affine_f32;
+    ffai__linear_kernels dense[FFAI__DENSE_COUNT];
+} ffai__linear_tier;
+
+extern const ffai__linear_tier ffai__linear_scalar;
+extern const ffai__linear_tier ffai__linear_avx2;
+extern const ffai__linear_tier ffai__linear_avx512;
+/* What VNNI and BF16 replace in the AVX-512 tier. */
+extern const ffai__linear_kernels ffai__linear_avx512_vnni;
+extern const ffai__linear_kernels ffai__linear_avx512_bf16;
+
+/* Preparations that tiers share. */
+void ffai__linear_prepare_f32(void *prepared, const float *x, const ffai__linear_input *input);
+void ffai__linear_prepare_fixed_avx2(void *prepared, const float *x, const ffai__linear_input *input);
+
+#endif

@@ -1,0 +1,187 @@
+#include "linear.h"
+
+#include "linear_kernels.h"
+
+static ffai__scale_mode scale_mode(const ffai__weight *weight)
+{
+    switch (weight->packing) {
+    case FFAI__GGUF_Q4_0:
+    case FFAI__GGUF_Q5_0:
+    case FFAI__GGUF_Q8_0:
+        return FFAI__SCALE_F16_ZERO;
+    case FFAI__GGUF_Q4_1:
+    case FFAI__GGUF_Q5_1:
+        return FFAI__SCALE_F16;
+    case FFAI__DENSE:
+    case FFAI__MLX_AFFINE:
+        break;
+    }
+    if (weight->scale_dtype == FFAI__F32)
+        return FFAI__SCALE_F32;
+    return weight->scale_dtype == FFAI__BF16 ? FFAI__SCALE_BF16 : FFAI__SCALE_F16;
+}
+
+void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *weight)
+{
+    enum { LANES = FFAI__TILE_ROWS };
+    static const size_t scale_bytes[] = {
+        [FFAI__SCALE_F16] = 4 * LANES,
+        [FFAI__SCALE_BF16] = 4 * LANES,
+        [FFAI__SCALE_F32] = 8 * LANES,
+        [FFAI__SCALE_F16_ZERO] = 2 * LANES,
+    };
+    layout->bits = weight->bits;
+    layout->group_size = weight->group_size;
+    layout->mode = scale_mode(weight);
+    layout->zero = layout->mode == FFAI__SCALE_F16_ZERO ? 1 << (weight->bits - 1) : 0;
+    layout->groups = weight->columns / weight->group_size;
+    /* Two groups where one would end amid a span or amid a cache line. */
+    layout->groups_per_chunk = weight->group_size == 16 || layout->mode == FFAI__SCALE_F16_ZERO ? 2 : 1;
+    layout->scale_bytes = scale_bytes[layout->mode];
+    layout->header_bytes = layout->scale_bytes * (size_t)layout->groups_per_chunk;
+    const size_t spans = (size_t)(layout->groups_per_chunk * weight->group_size / FFAI__SPAN_COLUMNS);
+    layout->chunk_bytes = layout->header_bytes + spans * (size_t)weight->bits * FFAI__BLOCK_BYTES;
+}
+
+static bool affine_supported(const ffai__weight *weight)
+{
+    const int group = weight->group_size;
+    if (group != 16 && group != 32 && group != 64 && group != 128)
+        return false;
+    if (weight->columns % group || !ffai__dtype_is_float(weight->scale_dtype))
+        return false;
+    return (weight->bits >= 2 && weight->bits <= 6) || weight->bits == 8;
+}
+
+static bool dense_supported(const ffai__weight *weight)
+{
+    return ffai__dtype_is_float(weight->dtype) || weight->dtype == FFAI__F64;
+}
+
+static const ffai__linear_tier *tier_of(ffai__isa isa)
+{
+    switch (isa) {
+#if defined(__x86_64__)
+    case FFAI__ISA_AVX512:
+        return &ffai__linear_avx512;
+    case FFAI__ISA_AVX2:
+        return &ffai__linear_avx2;
+#endif
+    default:
+        return &ffai__linear_scalar;
+    }
+}
+
+static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu_features *features,
+                                                  bool f32_activations)
+{
+    if (f32_activations)
+        return &tier_of(isa)->affine_f32;
+#if defined(__x86_64__)
+    if (isa == FFAI__ISA_AVX512 && features->avx512_vnni)
+        return &ffai__linear_avx512_vnni;
+#else
+    (void)features;
+#endif
+    return &tier_of(isa)->fixed;
+}
+
+static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa isa, const ffai__cpu_features *features,
+                                                 bool f32_activations)
+{
+#if defined(__x86_64__)
+    if (dtype == FFAI__BF16 && isa == FFAI__ISA_AVX512 && features->avx512_vnni && features->avx512_bf16 &&
+        !f32_activations)
+        return &ffai__linear_avx512_bf16;
+#else
+    (void)features;
+    (void)f32_activations;
+#endif
+    return &tier_of(isa)->dense[dtype == FFAI__BF16 ? 2 : dtype == FFAI__F16 ? 1 : 0];
+}
+
+static uint64_t affine_tile_bytes(const ffai__weight *weight)
+{
+    ffai__affine_layout layout;
+    ffai__affine_layout_of(&layout, weight);
+    const int64_t chunks = (layout.groups + layout.groups_per_chunk - 1) / layout.groups_per_chunk;
+    return (uint64_t)chunks * layout.chunk_bytes;
+}
+
+static uint64_t dense_tile_bytes(const ffai__weight *weight)
+{
+    const uint64_t columns = ((uint64_t)weight->columns + 3) / 4 * 4;
+    const uint64_t size = weight->dtype == FFAI__F16 || weight->dtype == FFAI__BF16 ? 2 : 4;
+    return columns * FFAI__TILE_ROWS * size;
+}
+
+ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
+                              const ffai__cpu_features *features, bool f32_activations, ffai_error *err)
+{
+    const bool affine = ffai__weight_is_affine(weight);
+    char text[32];
+    if (!(affine ? affine_supported(weight) : dense_supported(weight)))
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "%s: no kernel multiplies by %s weights", weight->name,
+                          ffai__weight_format_text(weight, text));
+    packed->weight = weight;
+    packed->num_tiles = (weight->rows + FFAI__TILE_ROWS - 1) / FFAI__TILE_ROWS;
+    packed->tile_bytes = affine ? affine_tile_bytes(weight) : dense_tile_bytes(weight);
+    packed->tiles = NULL;
+    packed->kernels = affine ? affine_kernels(isa, features, f32_activations)
+                             : dense_kernels(weight->dtype, isa, features, f32_activations);
+    packed->input.kind = packed->kernels->kind;
+    packed->input.group_size = packed->input.kind == FFAI__INPUT_FIXED ? weight->group_size : 0;
+    packed->input.columns = weight->columns;
+    return FFAI_OK;
+}
+
+size_t ffai__linear_input_bytes(const ffai__linear_input *input)
+{
+    const size_t spans = (size_t)ffai__spans(input->columns);
+    switch (input->kind) {
+    case FFAI__INPUT_FIXED: {
+        const size_t groups = (size_t)(input->columns / input->group_size);
+        return (spans * 64 + groups * sizeof(ffai__fixed_group) + 63) / 64 * 64;
+    }
+    case FFAI__INPUT_BF16:
+        return spans * FFAI__SPAN_COLUMNS * sizeof(uint16_t);
+    case FFAI__INPUT_F32:
+    default:
+        return spans * FFAI__SPAN_COLUMNS * sizeof(float);
+    }
+}
+
+void ffai__linear_prepare_f32(void *prepared, const float *x, const ffai__linear_input *input)
+{
+    const size_t size = (size_t)input->columns * sizeof *x;
+    memcpy(prepared, x, size);
+    memset((uint8_t *)prepared + size, 0, ffai__linear_input_bytes(input) - size);
+}
+
+void ffai__linear_prepare(void *prepared, const float *x, const ffai__packed *packed)
+{
+    packed->kernels->prepare(prepared, x, &packed->input);
+}
+
+void ffai__linear_compute(float *y, int64_t y_stride, const ffai__packed *packed, const void *prepared,
+                          int64_t num_rows, int64_t first, int64_t last, const float *bias, const float *residual)
+{
+    const ffai__linear_job job = {
+        .packed = packed,
+        .y = y,
+        .y_stride = y_stride,
+        .inputs = prepared,
+        .input_bytes = ffai__linear_input_bytes(&packed->input),
+        .num_rows = num_rows,
+        .first = first,
+        .last = last,
+        .bias = bias,
+        .residual = residual,
+    };
+    packed->kernels->compute(&job);
+}
+
+const char *ffai__linear_kernel_name(const ffai__packed *packed)
+{
+    return packed->kernels->name;
+}
