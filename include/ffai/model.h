@@ -69,6 +69,9 @@ FFAI_API ffai_status ffai_model_load(ffai_model **out, const char *path, const f
                                      ffai_error *err);
 FFAI_API void ffai_model_free(ffai_model *model);
 
+/** FFAI_E_ARGUMENT, naming the word, unless fusions is what ffai_model_options.fusions may be. */
+FFAI_API ffai_status ffai_fusions_check(const char *fusions, ffai_error *err);
+
 /** The default model's file in the user's cache, whether it exists or not. Free with ffai_free. */
 FFAI_API ffai_status ffai_default_model_path(char **path, ffai_error *err);
 
@@ -88,7 +91,7 @@ typedef struct ffai_model_info {
 
 FFAI_API void ffai_model_get_info(ffai_model_info *info, const ffai_model *model);
 
-/** The tokenizer, owned by the model; NULL if it was loaded without. */
+/** The tokenizer, owned by the model; NULL if it was loaded without, or the checkpoint has none. */
 FFAI_API const ffai_tokenizer *ffai_model_tokenizer(const ffai_model *model);
 
 /** Whether a token ends a text: generation_config.json's and config.json's eos_token_id and the tokenizer's. */

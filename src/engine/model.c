@@ -84,11 +84,22 @@ void ffai__model_close_checkpoint(ffai_model *model)
     ffai__checkpoint_close(model->checkpoint);
 }
 
+static ffai_status parse_fusions(uint32_t *chosen, const char *fusions, ffai_error *err)
+{
+    *chosen = FFAI__FUSE_ALL;
+    return fusions ? ffai__fusions_parse(chosen, fusions, err) : FFAI_OK;
+}
+
+ffai_status ffai_fusions_check(const char *fusions, ffai_error *err)
+{
+    uint32_t chosen = 0;
+    return parse_fusions(&chosen, fusions, err);
+}
+
 ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err)
 {
-    uint32_t chosen = FFAI__FUSE_ALL;
-    if (fusions)
-        FFAI__TRY(ffai__fusions_parse(&chosen, fusions, err));
+    uint32_t chosen = 0;
+    FFAI__TRY(parse_fusions(&chosen, fusions, err));
     FFAI__TRY(ffai__family_record(&model->program, model->family, &model->config, model->checkpoint, err));
     return ffai__program_fuse(model->program, chosen, err);
 }
@@ -132,18 +143,26 @@ static ffai_status check_capabilities(const ffai_model *model, unsigned wanted, 
     return ffai__fail(err, FFAI_E_UNSUPPORTED, "load: the %s family reads and writes text only", model->family->name);
 }
 
+/* A checkpoint without a tokenizer can still be fed with token ids. */
+static ffai_status load_tokenizer(ffai_model *model, ffai_error *err)
+{
+    const ffai_status status = ffai__tokenizer_of(&model->tokenizer, model->checkpoint, err);
+    if (status == FFAI_E_NOT_FOUND)
+        return FFAI_OK;
+    return status == FFAI_OK ? ffai__end_tokens_add_tokenizers(model, err) : status;
+}
+
 static ffai_status load_parts(ffai_model *model, const char *path, const ffai_model_options *options, reporter *r,
                               ffai_error *err)
 {
     FFAI__TRY(ffai__backend_find(&model->backend, options->backend, err));
+    FFAI__TRY(ffai_fusions_check(options->fusions, err));
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
     FFAI__TRY(report(r, FFAI_LOAD_TOKENIZER, 0, err));
-    if (!options->without_tokenizer) {
-        FFAI__TRY(ffai__tokenizer_of(&model->tokenizer, model->checkpoint, err));
-        FFAI__TRY(ffai__end_tokens_add_tokenizers(model, err));
-    }
+    if (!options->without_tokenizer)
+        FFAI__TRY(load_tokenizer(model, err));
     FFAI__TRY(report(r, FFAI_LOAD_PLANNING, 0, err));
     FFAI__TRY(ffai__model_record(model, options->fusions, err));
     if (model->backend != &ffai__backend_ref)

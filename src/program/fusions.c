@@ -148,7 +148,7 @@ ffai_status ffai__fusions_parse(uint32_t *fusions, const char *text, ffai_error 
         return FFAI_OK;
     }
     uint32_t chosen = 0;
-    while (*text) {
+    for (bool more = true; more;) {
         const size_t length = strcspn(text, ",");
         uint32_t bit = 0;
         if (!find_fusion(&bit, text, length))
@@ -157,7 +157,7 @@ ffai_status ffai__fusions_parse(uint32_t *fusions, const char *text, ffai_error 
                               (int)length, text);
         chosen |= bit;
         text += length;
-        text += *text == ',';
+        more = *text++ == ',';
     }
     *fusions = chosen;
     return FFAI_OK;

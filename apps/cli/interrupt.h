@@ -1,0 +1,10 @@
+/* Ctrl-C: the first asks the command to end, the second ends the process. */
+#ifndef FFAI_CLI_INTERRUPT_H
+#define FFAI_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+void interrupt_watch(void);
+bool interrupted(void);
+
+#endif

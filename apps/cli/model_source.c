@@ -1,0 +1,91 @@
+#define _GNU_SOURCE
+#include "model_source.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "interrupt.h"
+#include "progress.h"
+#include "report.h"
+
+static bool on_load(void *context, const ffai_load_event *event)
+{
+    progress *p = context;
+    const double stages = FFAI_LOAD_READY;
+    progress_show(p, ((double)event->stage + (event->stage == FFAI_LOAD_READY ? 0 : event->fraction)) / stages);
+    return !interrupted();
+}
+
+ffai_status backend_check(const setting *backend, ffai_error *err)
+{
+    if (!backend->given || strcmp(backend->text, "cuda") != 0)
+        return FFAI_OK;
+    return failure(err, FFAI_E_UNSUPPORTED, "load: backend cuda: this build has no CUDA backend");
+}
+
+ffai_status model_options(ffai_model_options *options, const model_settings *settings, ffai_error *err)
+{
+    const ffai_status status = backend_check(&settings->backend, err);
+    if (status != FFAI_OK)
+        return status;
+    *options = (ffai_model_options){
+        .backend = settings->backend.text,
+        .threads = (int)settings->threads.integer,
+        .f32_activations = settings->activations.integer == 1,
+        .fusions = settings->fusions.text,
+    };
+    return FFAI_OK;
+}
+
+ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
+                       ffai_error *err)
+{
+    ffai_model_options options;
+    ffai_status status = model_options(&options, settings, err);
+    if (status != FFAI_OK)
+        return status;
+    progress p;
+    progress_begin(&p, "loading");
+    options.without_tokenizer = without_tokenizer;
+    options.on_event = on_load;
+    options.context = &p;
+    status = ffai_model_load(out, settings->path.text, &options, err);
+    progress_end(&p);
+    if (seconds)
+        *seconds = seconds_now() - p.begun;
+    return status;
+}
+
+ffai_kv_format kv_format(const session_settings *settings)
+{
+    static const ffai_kv_format formats[] = {FFAI_KV_BF16, FFAI_KV_F16, FFAI_KV_F32};
+    return formats[settings->kv.integer];
+}
+
+int32_t model_output_rows(const ffai_model *model, size_t n)
+{
+    const int64_t budget = 1 << 26, most = 1024;
+    ffai_model_info info;
+    ffai_model_get_info(&info, model);
+    int64_t rows = budget / (info.vocab_size * (int64_t)sizeof(float));
+    rows = rows < 1 ? 1 : rows > most ? most : rows;
+    return (size_t)rows < n ? (int32_t)rows : (int32_t)n;
+}
+
+static ffai_status open_default(ffai_tokenizer **out, ffai_error *err)
+{
+    char *path = NULL;
+    ffai_status status = ffai_default_model_path(&path, err);
+    if (status == FFAI_OK && access(path, F_OK) != 0)
+        status = failure(err, FFAI_E_NOT_FOUND,
+                         "load: %s: the default model is not there: run make run once, or give -m MODEL", path);
+    if (status == FFAI_OK)
+        status = ffai_tokenizer_load(out, path, err);
+    ffai_free(path);
+    return status;
+}
+
+ffai_status tokenizer_open(ffai_tokenizer **out, const setting *path, ffai_error *err)
+{
+    return path->given ? ffai_tokenizer_load(out, path->text, err) : open_default(out, err);
+}

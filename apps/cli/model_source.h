@@ -1,0 +1,51 @@
+/* The flags that say which model and how it is run, and loading it by them. */
+#ifndef FFAI_CLI_MODEL_SOURCE_H
+#define FFAI_CLI_MODEL_SOURCE_H
+
+#include <ffai/session.h>
+
+#include "options.h"
+
+#define BACKENDS "auto|cpu|cuda|ref"
+
+typedef struct model_settings {
+    setting path, backend, threads, activations, fusions;
+} model_settings;
+
+typedef struct session_settings {
+    setting context, kv;
+} session_settings;
+
+/* Rows for a table whose settings have a model_settings called `model`. */
+#define MODEL_OPTION                                                                                                   \
+    VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file (default: the default model)")
+#define BACKEND_OPTION VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "what computes (default: auto)")
+#define COMPUTE_OPTIONS                                                                                                \
+    RANGE(OPTION_INTEGER, 0, "threads", "N", 1, 1024, model.threads, "threads; default: the physical cores"),          \
+        VALUE(OPTION_CHOICE, 0, "activations", "default|f32", model.activations, "f32: round no activation"),          \
+        VALUE(OPTION_FUSIONS, 0, "fusions", "all|none|LIST", model.fusions, "rewrites of the program (default: all)")
+/* Rows for one with a session_settings called `session`. */
+#define KV_OPTION                                                                                                      \
+    VALUE(OPTION_CHOICE, 0, "kv", "bf16|f16|f32", session.kv, "how keys and values are stored (default: bf16)")
+#define CONTEXT_OPTION(help_) RANGE(OPTION_INTEGER, 0, "context", "N", 1, 1e9, session.context, help_)
+
+/* Load the model, the default one without -m, with progress on a terminal; Ctrl-C ends it with FFAI_E_CANCELLED.
+ * *seconds may be NULL. */
+ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
+                       ffai_error *err);
+
+/* What ffai_model_options the flags ask for; the strings stay those of the command line. */
+ffai_status model_options(ffai_model_options *options, const model_settings *settings, ffai_error *err);
+
+ffai_kv_format kv_format(const session_settings *settings);
+
+/* Rows of a step that all want logits: as many as fit into 64 MB of them, at most n. */
+int32_t model_output_rows(const ffai_model *model, size_t n);
+
+/* The model's tokenizer alone; free with ffai_tokenizer_free. */
+ffai_status tokenizer_open(ffai_tokenizer **out, const setting *path, ffai_error *err);
+
+/* FFAI_E_UNSUPPORTED for a backend that this build lacks. */
+ffai_status backend_check(const setting *backend, ffai_error *err);
+
+#endif

@@ -1,0 +1,295 @@
+/* The commands that read and write files: logits, convert, inspect, program, diff, perplexity. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "json_reading.h"
+#include "process.h"
+
+#define PROMPT_IDS "83,114,103,105,36,121,116,266"
+
+typedef struct array {
+    float *values;
+    int rows, columns;
+} array;
+
+static array read_npy(const char *path)
+{
+    array a = {0};
+    char header[513] = {0};
+    FILE *file = fopen(path, "rb");
+    if (!check_says(file != NULL, __FILE__, __LINE__, "%s is missing", path))
+        return a;
+    const size_t size = fread(header, 1, 10, file);
+    const size_t length = size == 10 ? (size_t)(unsigned char)header[8] + 256 * (size_t)(unsigned char)header[9] : 0;
+    CHECK(memcmp(header, "\x93NUMPY\x01\x00", 8) == 0 && (length + 10) % 64 == 0 && length < sizeof header);
+    CHECK(fread(header, 1, length, file) == length && header[length - 1] == '\n');
+    const char *shape = strstr(header, "'shape': (");
+    if (CHECK(shape && strstr(header, "'descr': '<f4', 'fortran_order': False")))
+        CHECK(sscanf(shape, "'shape': (%d, %d)", &a.rows, &a.columns) == 2);
+    const size_t count = (size_t)a.rows * (size_t)a.columns;
+    a.values = calloc(count + 1, sizeof *a.values);
+    CHECK(a.values && fread(a.values, sizeof *a.values, count + 1, file) == count);
+    fclose(file);
+    return a;
+}
+
+static size_t entries_of(const char *folder)
+{
+    size_t count = 0;
+    DIR *stream = opendir(folder);
+    while (stream && readdir(stream))
+        count++;
+    if (stream)
+        closedir(stream);
+    return count;
+}
+
+static void logits_are_the_references(void)
+{
+    const char *path = scratch("logits.npy");
+    outcome o;
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", PROMPT_IDS, "-o", path, "--backend", "ref", "--kv", "f32");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.out_size == 0 && o.err_size == 0);
+    outcome_release(&o);
+    array ours = read_npy(path), golden = read_npy(FFAI_SOURCE_DIR "/tests/golden/llama/f32/logits.npy");
+    if (CHECK(ours.rows == 8 && ours.columns == 288 && golden.rows == 8 && golden.columns == 288)) {
+        float worst = 0;
+        for (int i = 0; i < 8 * 288; i++)
+            worst = fmaxf(worst, fabsf(ours.values[i] - golden.values[i]));
+        CHECK(worst < 1e-3F);
+    }
+    struct stat status;
+    CHECK(stat(path, &status) == 0 && (status.st_mode & S_IRGRP) != 0);
+    free(ours.values);
+    free(golden.values);
+}
+
+static void logits_leave_nothing_behind_when_they_fail(void)
+{
+    const char *folder = scratch("logits-folder");
+    char path[512];
+    mkdir(folder, 0755);
+    snprintf(path, sizeof path, "%s/x.npy", folder);
+    outcome o;
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5,999", "-o", path);
+    CHECK_OUTCOME(o, 1, "999");
+    CHECK(entries_of(folder) == 2);
+    outcome_release(&o);
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5", "-o", "/nonexistent/x.npy");
+    CHECK_OUTCOME(o, 1, "write: /nonexistent/x.npy: No such file or directory");
+    outcome_release(&o);
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5", "-o", folder);
+    CHECK_OUTCOME(o, 1, "Is a directory");
+    outcome_release(&o);
+}
+
+static void logits_to_a_device_do_not_replace_it(void)
+{
+    struct stat status;
+    outcome o;
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5", "-o", "/dev/full");
+    CHECK_OUTCOME(o, 1, "write: /dev/full: No space left on device");
+    CHECK(stat("/dev/full", &status) == 0 && S_ISCHR(status.st_mode));
+    outcome_release(&o);
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5", "-o", "/dev/stdout");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.out_size == 128 + 288 * sizeof(float));
+    outcome_release(&o);
+}
+
+static json_t *tokens_of(const char *model)
+{
+    outcome o;
+    RUN(o, NULL, "-m", model, "--tokens", PROMPT_IDS, "--temp", "0", "-n", "16", "--ignore-eos", "--json",
+        "--activations", "f32", "--kv", "f32");
+    CHECK_OUTCOME(o, 0, NULL);
+    json_t *object = json_of_text(o.out);
+    json_t *tokens = json_incref(json_at(object, "tokens"));
+    json_decref(object);
+    outcome_release(&o);
+    return tokens;
+}
+
+static void a_converted_model_gives_the_same_tokens(void)
+{
+    static const char *const sources[] = {"gguf/Q4_1.gguf", "gguf/F16.gguf", "llama/affine-4bit-g64-f16"};
+    char source[512];
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        outcome o;
+        const char *folder = scratch(i == 0 ? "converted-0" : i == 1 ? "converted-1" : "converted-2");
+        snprintf(source, sizeof source, "tests/golden/%s", sources[i]);
+        RUN(o, NULL, "convert", source, folder);
+        if (CHECK_OUTCOME(o, 0, NULL)) {
+            json_t *before = tokens_of(source), *after = tokens_of(folder);
+            CHECK(before && json_equal(before, after));
+            json_decref(before);
+            json_decref(after);
+        }
+        CHECK(o.out_size == 0 && o.err_size == 0);
+        outcome_release(&o);
+    }
+}
+
+static void a_conversion_replaces_nothing_without_force(void)
+{
+    const char *folder = scratch("converted-twice");
+    outcome o;
+    RUN(o, NULL, "convert", "tests/golden/gguf/Q8_0.gguf", folder);
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+    RUN(o, NULL, "convert", "tests/golden/gguf/Q8_0.gguf", folder);
+    CHECK_OUTCOME(o, 1, folder);
+    outcome_release(&o);
+    RUN(o, NULL, "convert", "--force", "tests/golden/gguf/Q8_0.gguf", folder, "--dtype", "f32", "--shard-size",
+        "100KB");
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+    char index[512];
+    snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder);
+    CHECK(access(index, R_OK) == 0);
+}
+
+static void a_conversion_that_fails_leaves_nothing(void)
+{
+    const char *folder = scratch("converted-never");
+    outcome o;
+    RUN(o, NULL, "convert", "tests/golden/README.md", folder);
+    CHECK_OUTCOME(o, 1, "README.md");
+    CHECK(access(folder, F_OK) != 0);
+    outcome_release(&o);
+    RUN(o, NULL, "convert", MODEL, "/nonexistent/there");
+    CHECK_OUTCOME(o, 1, "/nonexistent");
+    outcome_release(&o);
+}
+
+static void a_checkpoint_is_inspected_for_people_and_as_json(void)
+{
+    outcome o;
+    RUN(o, NULL, "inspect", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "llama") && strstr(o.out, "temperature") && strstr(o.out, "generation_config.json"));
+    outcome_release(&o);
+    RUN(o, NULL, "inspect", "--json", "tests/golden/gguf/Q4_1.gguf");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.out_size > 0 && o.out[o.out_size - 1] == '\n');
+    json_t *object = json_of_text(o.out);
+    CHECK(json_is_object(object));
+    json_decref(object);
+    outcome_release(&o);
+    RUN(o, NULL, "inspect", "tests/golden/README.md");
+    CHECK_OUTCOME(o, 1, "README.md");
+    outcome_release(&o);
+}
+
+static void the_listing_follows_the_fusions(void)
+{
+    outcome all, none;
+    RUN(all, NULL, "program", "-m", MODEL);
+    RUN(none, NULL, "program", "-m", MODEL, "--fusions", "none");
+    CHECK_OUTCOME(all, 0, NULL);
+    CHECK_OUTCOME(none, 0, NULL);
+    CHECK(strstr(all.out, "attention") && strstr(all.out, "swiglu"));
+    CHECK(strstr(none.out, "silu") && !strstr(none.out, "swiglu"));
+    outcome_release(&all);
+    outcome_release(&none);
+    RUN(all, NULL, "program", "-m", MODEL, "--fusions", "bogus");
+    CHECK_OUTCOME(all, 2, "bogus");
+    outcome_release(&all);
+}
+
+static void two_backends_agree_within_the_tolerance(void)
+{
+    outcome o;
+    RUN(o, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "ref");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "attention") && strstr(o.out, "no instruction of "));
+    CHECK(o.err_size == 0);
+    outcome_release(&o);
+    RUN(o, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "ref", "--tokens", "1,2,3", "--activations",
+        "f32");
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+}
+
+static size_t lines_of(const char *text)
+{
+    size_t lines = 0;
+    for (; *text; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+static void the_first_instruction_that_departs_is_named(void)
+{
+    outcome first, all;
+    RUN(first, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "ref", "--tolerance", "0");
+    CHECK_OUTCOME(first, 1, "diff: instruction ");
+    CHECK(strstr(first.err, "departs by") && strstr(first.err, " against "));
+    RUN(all, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "ref", "--tolerance", "0", "--all");
+    CHECK_OUTCOME(all, 1, "diff: instruction ");
+    CHECK(lines_of(all.out) > lines_of(first.out));
+    outcome_release(&first);
+    outcome_release(&all);
+}
+
+static void perplexity_has_windows(void)
+{
+    char text[2001];
+    for (size_t i = 0; i < 2000; i++)
+        text[i] = "the river had been rising "[i % 26];
+    text[2000] = 0;
+    outcome o;
+    RUN(o, text, "perplexity", "-m", MODEL, "--json", "--context", "100");
+    CHECK_OUTCOME(o, 0, NULL);
+    json_t *object = json_of_text(o.out);
+    const json_int_t tokens = json_integer_value(json_at(object, "tokens"));
+    const double mean = json_number_value(json_at(object, "mean_nll"));
+    CHECK(tokens > 200 && mean > 0);
+    CHECK(json_integer_value(json_at(object, "windows")) == (tokens + 99) / 100);
+    CHECK(fabs(json_number_value(json_at(object, "perplexity")) / exp(mean) - 1) < 1e-4);
+    json_decref(object);
+    outcome_release(&o);
+    RUN(o, text, "perplexity", "-m", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strncmp(o.out, "perplexity  ", 12) == 0);
+    outcome_release(&o);
+}
+
+static void perplexity_takes_two_tokens(void)
+{
+    outcome o;
+    RUN(o, "a", "perplexity", "-m", MODEL);
+    CHECK_OUTCOME(o, 1, "it takes 2");
+    outcome_release(&o);
+    RUN(o, "abc", "perplexity", "-m", MODEL, "--context", "1");
+    CHECK_OUTCOME(o, 1, "it takes 2");
+    outcome_release(&o);
+    RUN(o, NULL, "perplexity", "-m", MODEL, "-f", "/nonexistent/text");
+    CHECK_OUTCOME(o, 1, "/nonexistent/text");
+    outcome_release(&o);
+}
+
+static const test tests[] = {
+    TEST(logits_are_the_references),
+    TEST(logits_leave_nothing_behind_when_they_fail),
+    TEST(logits_to_a_device_do_not_replace_it),
+    TEST(a_converted_model_gives_the_same_tokens),
+    TEST(a_conversion_replaces_nothing_without_force),
+    TEST(a_conversion_that_fails_leaves_nothing),
+    TEST(a_checkpoint_is_inspected_for_people_and_as_json),
+    TEST(the_listing_follows_the_fusions),
+    TEST(two_backends_agree_within_the_tolerance),
+    TEST(the_first_instruction_that_departs_is_named),
+    TEST(perplexity_has_windows),
+    TEST(perplexity_takes_two_tokens),
+};
+extern const suite suite_files;
+const suite suite_files = SUITE(tests);

@@ -1,0 +1,240 @@
+/* Flags and values: what is bad is refused with status 2, by name, before any file is opened. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "process.h"
+
+typedef struct refusal {
+    const char *arguments; /* separated by blanks */
+    const char *message;
+} refusal;
+
+static void split_and_run(outcome *o, const char *line)
+{
+    char text[512];
+    const char *arguments[32] = {NULL};
+    size_t count = 0;
+    strncpy(text, line, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    for (char *word = strtok(text, " "); word && count < 31; word = strtok(NULL, " "))
+        arguments[count++] = word;
+    process_run(o, &(setting){0}, arguments);
+}
+
+static void check_refusals(const refusal *refusals, size_t count)
+{
+    outcome o;
+    for (size_t i = 0; i < count; i++) {
+        split_and_run(&o, refusals[i].arguments);
+        if (!CHECK_OUTCOME(o, 2, refusals[i].message) || !CHECK(o.out_size == 0))
+            check_says(false, __FILE__, __LINE__, "by: ffai %s", refusals[i].arguments);
+        outcome_release(&o);
+    }
+}
+#define CHECK_REFUSALS(table) check_refusals(table, sizeof(table) / sizeof *(table))
+
+static void unknown_commands_and_flags_are_refused(void)
+{
+    static const refusal refusals[] = {
+        {"chat -m /nonexistent", "\"chat\": unknown command"},
+        {"render", "\"render\": unknown command"},
+        {"pull a/b", "\"pull\": unknown command"},
+        {"models", "\"models\": unknown command"},
+        {"bench", "\"bench\": unknown command"},
+        {"help nonsense", "help: \"nonsense\": unknown command"},
+        {"--nonsense", "generate: --nonsense: unknown flag"},
+        {"-x", "generate: -x: unknown flag"},
+        {"-n5 -p a", "generate: -n5: unknown flag"},
+        {"--tok 1", "generate: --tok: unknown flag"},
+        {"convert a b --bits 4", "convert: --bits: unknown flag"},
+        {"tokenize --json", "tokenize: --json: unknown flag"},
+        {"-p a b", "generate: \"b\": unexpected argument"},
+        {"-p a -", "generate: \"-\": unexpected argument"},
+        {"-- -p", "generate: \"-p\": unexpected argument"},
+        {"convert a b c", "convert: \"c\": unexpected argument"},
+        {"version 1", "version: \"1\": unexpected argument"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void missing_flags_and_values_are_refused(void)
+{
+    static const refusal refusals[] = {
+        {"-m", "generate: --model: needs a value"},
+        {"generate -p", "generate: --prompt: needs a value"},
+        {"--model= -p a", "generate: --model: is empty"},
+        {"-p a --fusions=", "generate: --fusions: is empty"},
+        {"-f= -p a", "generate: -f=: unknown flag"},
+        {"logits -m /nonexistent -o x.npy", "logits: --tokens: is missing"},
+        {"logits -m /nonexistent --tokens 1", "logits: --output: is missing"},
+        {"convert", "convert: SRC: is missing"},
+        {"convert /nonexistent", "convert: DST: is missing"},
+        {"diff -m /nonexistent --backend ref", "diff: --against: is missing"},
+        {"diff -m /nonexistent --against ref", "diff: --backend: is missing"},
+        {"--raw=yes -p a", "generate: --raw: takes no value"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void a_flag_that_is_given_twice_is_refused(void)
+{
+    static const refusal refusals[] = {
+        {"-p a -p b", "generate: --prompt: is given twice"},
+        {"-p a --prompt=b", "generate: --prompt: is given twice"},
+        {"--temp 1 --temperature 1 -p a", "generate: --temperature: is given twice"},
+        {"--json --json -p a", "generate: --json: is given twice"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void flags_that_contradict_each_other_are_refused(void)
+{
+    static const refusal refusals[] = {
+        {"-p a -f b", "generate: --file: contradicts --prompt"},
+        {"-p a --tokens 1", "generate: --tokens: contradicts --prompt"},
+        {"--tokens 1 -f b", "generate: --tokens: contradicts --file"},
+        {"diff --backend ref --against cpu -p a --tokens 1", "diff: --tokens: contradicts --prompt"},
+        {"-p a --system b", "generate: --system: a system prompt takes a chat template"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void numbers_out_of_range_are_refused(void)
+{
+    static const refusal refusals[] = {
+        {"-p a -n -1", "generate: --max-tokens: -1 is out of range: 0 to 1000000000"},
+        {"-p a -n 1000000001", "generate: --max-tokens: 1000000001 is out of range"},
+        {"-p a -n 99999999999999999999", "is not an integer of at most 64 bits"},
+        {"-p a --temp -0.1", "generate: --temperature: -0.1 is out of range: 0 to 100"},
+        {"-p a --temp 1e300", "generate: --temperature: 1e300 is out of range"},
+        {"-p a --temp 1e999", "generate: --temperature: \"1e999\" is not a number"},
+        {"-p a --top-p 0", "generate: --top-p: 0 is out of range: above 0 to 1"},
+        {"-p a --top-p 1.0001", "generate: --top-p: 1.0001 is out of range"},
+        {"-p a --top-k -1", "generate: --top-k: -1 is out of range"},
+        {"-p a --min-p 1.5", "generate: --min-p: 1.5 is out of range: 0 to 1"},
+        {"-p a --repeat-penalty 0", "generate: --repeat-penalty: 0 is out of range: 0.01 to 100"},
+        {"-p a --presence-penalty 101", "generate: --presence-penalty: 101 is out of range: -100 to 100"},
+        {"-p a --threads 0", "generate: --threads: 0 is out of range: 1 to 1024"},
+        {"-p a --threads 1025", "generate: --threads: 1025 is out of range"},
+        {"-p a --context 0", "generate: --context: 0 is out of range"},
+        {"-p a --seed -1", "generate: --seed: -1 is out of range"},
+        {"-p a --seed 9223372036854775808", "generate: --seed: \"9223372036854775808\" is not an integer"},
+        {"logits --tokens 1 -o x --threads 0", "logits: --threads: 0 is out of range"},
+        {"perplexity -f x --threads 4096", "perplexity: --threads: 4096 is out of range"},
+        {"diff --backend ref --against cpu --tolerance -1", "diff: --tolerance: -1 is out of range"},
+        {"convert a b --shard-size 999B", "convert: --shard-size: 999B is out of range"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void values_that_are_none_are_refused(void)
+{
+    static const refusal refusals[] = {
+        {"-p a -n 1.5", "generate: --max-tokens: \"1.5\" is not an integer"},
+        {"-p a -n 0x10", "\"0x10\" is not an integer"},
+        {"-p a -n ten", "\"ten\" is not an integer"},
+        {"-p a --max-tokens=", "generate: --max-tokens: \"\" is not an integer"},
+        {"-p a --temp nan", "generate: --temperature: \"nan\" is not a number"},
+        {"-p a --temp inf", "\"inf\" is not a number"},
+        {"-p a --temp 1,5", "\"1,5\" is not a number"},
+        {"-p a --temp 0x1", "\"0x1\" is not a number"},
+        {"-p a --temp 1e", "\"1e\" is not a number"},
+        {"-p a --backend gpu", "generate: --backend: \"gpu\" is none of auto|cpu|cuda|ref"},
+        {"-p a --backend cp", "\"cp\" is none of"},
+        {"-p a --kv q8", "generate: --kv: \"q8\" is none of bf16|f16|f32"},
+        {"-p a --activations int8", "generate: --activations: \"int8\" is none of default|f32"},
+        {"convert a b --dtype f16", "convert: --dtype: \"f16\" is none of bf16|fp16|f32"},
+        {"convert a b --shard-size 5", "convert: --shard-size: \"5\" is not a size"},
+        {"convert a b --shard-size 5gb", "\"5gb\" is not a size"},
+        {"convert a b --shard-size GB", "\"GB\" is not a size"},
+        {"convert a b --shard-size 9999999999999999GB", "is not a size"},
+        {"--tokens=", "generate: --tokens: entry 1 is not a token id"},
+        {"--tokens 1,,2", "entry 2 is not a token id"},
+        {"--tokens 1,2,", "entry 3 is not a token id"},
+        {"--tokens 1,-2", "entry 2 is not a token id"},
+        {"--tokens 1;2", "entry 1 is not a token id"},
+        {"--tokens 2147483648", "entry 1 is not a token id"},
+        {"--tokens 99999999999999999999", "entry 1 is not a token id"},
+        {"--tokens a", "entry 1 is not a token id"},
+    };
+    CHECK_REFUSALS(refusals);
+}
+
+static void an_empty_argument_is_no_command(void)
+{
+    outcome o;
+    RUN(o, NULL, "");
+    CHECK_OUTCOME(o, 2, "\"\": unknown command");
+    outcome_release(&o);
+    RUN(o, NULL, "inspect", "");
+    CHECK_OUTCOME(o, 2, "inspect: MODEL: is empty");
+    outcome_release(&o);
+    RUN(o, NULL, "-f", "", "-m", "/nonexistent");
+    CHECK_OUTCOME(o, 2, "generate: --file: is empty");
+    outcome_release(&o);
+}
+
+static void a_message_is_one_line_without_control_characters(void)
+{
+    outcome o;
+    RUN(o, NULL, "\x1b[31m\n\rred");
+    CHECK_OUTCOME(o, 2, "\"?[31m??red\": unknown command");
+    outcome_release(&o);
+    char *longest = calloc(1, 100001);
+    if (CHECK(longest != NULL))
+        memset(longest, 'x', 100000);
+    RUN(o, NULL, "-p", "a", "--temp", longest);
+    CHECK_OUTCOME(o, 2, "is not a number");
+    CHECK(o.err_size < 1100);
+    outcome_release(&o);
+    free(longest);
+}
+
+static void values_may_begin_with_a_dash(void)
+{
+    outcome o;
+    RUN(o, NULL, "-m", MODEL, "-p", "--json", "--presence-penalty", "-1", "-n", "1");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.err_size == 0);
+    outcome_release(&o);
+}
+
+static void the_version_is_printed_in_three_ways(void)
+{
+    static const char *const ways[] = {"version", "--version", "-V"};
+    outcome o;
+    for (size_t i = 0; i < 3; i++) {
+        RUN(o, NULL, ways[i]);
+        CHECK_OUTCOME(o, 0, NULL);
+        CHECK(strncmp(o.out, "ffai ", 5) == 0 && strchr(o.out, '.') && o.err_size == 0);
+        outcome_release(&o);
+    }
+}
+
+static void a_backend_that_is_not_built_in_is_an_error(void)
+{
+    outcome o;
+    RUN(o, NULL, "-m", MODEL, "-p", "a", "--backend", "cuda");
+    CHECK_OUTCOME(o, 1, "this build has no CUDA backend");
+    outcome_release(&o);
+    RUN(o, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "cuda");
+    CHECK_OUTCOME(o, 1, "this build has no CUDA backend");
+    outcome_release(&o);
+}
+
+static const test tests[] = {
+    TEST(unknown_commands_and_flags_are_refused),
+    TEST(missing_flags_and_values_are_refused),
+    TEST(a_flag_that_is_given_twice_is_refused),
+    TEST(flags_that_contradict_each_other_are_refused),
+    TEST(numbers_out_of_range_are_refused),
+    TEST(values_that_are_none_are_refused),
+    TEST(an_empty_argument_is_no_command),
+    TEST(a_message_is_one_line_without_control_characters),
+    TEST(values_may_begin_with_a_dash),
+    TEST(the_version_is_printed_in_three_ways),
+    TEST(a_backend_that_is_not_built_in_is_an_error),
+};
+extern const suite suite_usage;
+const suite suite_usage = SUITE(tests);
