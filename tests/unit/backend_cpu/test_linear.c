@@ -408,7 +408,7 @@ static void interleaved_rotary_rows_come_out_in_the_models_order(void **state)
 {
     (void)state;
     static const format formats[] = {
-        {FFAI__DENSE, FFAI__F32, 0, 0},       {FFAI__DENSE, FFAI__F16, 0, 0},      {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64},
+        {FFAI__DENSE, FFAI__F32, 0, 0},      {FFAI__DENSE, FFAI__F16, 0, 0},      {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64},
         {FFAI__GGUF_Q4_1, FFAI__F16, 4, 32}, {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
@@ -419,8 +419,8 @@ static void long_rows_keep_their_accuracy(void **state)
 {
     (void)state;
     static const format formats[] = {
-        {FFAI__DENSE, FFAI__F32, 0, 0},         {FFAI__DENSE, FFAI__BF16, 0, 0},
-        {FFAI__MLX_AFFINE, FFAI__F32, 8, 128},  {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64},
+        {FFAI__DENSE, FFAI__F32, 0, 0},        {FFAI__DENSE, FFAI__BF16, 0, 0},
+        {FFAI__MLX_AFFINE, FFAI__F32, 8, 128}, {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64},
         {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32},
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
@@ -476,7 +476,7 @@ static bool none_finite(const float *y, int64_t count)
 }
 
 static const format input_formats[] = {
-    {FFAI__DENSE, FFAI__F32, 0, 0},        {FFAI__DENSE, FFAI__F16, 0, 0},       {FFAI__DENSE, FFAI__BF16, 0, 0},
+    {FFAI__DENSE, FFAI__F32, 0, 0},       {FFAI__DENSE, FFAI__F16, 0, 0},        {FFAI__DENSE, FFAI__BF16, 0, 0},
     {FFAI__MLX_AFFINE, FFAI__F16, 4, 16}, {FFAI__MLX_AFFINE, FFAI__BF16, 3, 64}, {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
 };
 
@@ -503,8 +503,8 @@ static void check_strange_row(const format *f, const float *strange, bool finite
         multiply(after, &p, &r, 0, MOST_INPUTS, 1);
         assert_true(finite ? all_finite(after + STRANGE * ROWS, ROWS) : none_finite(after + STRANGE * ROWS, ROWS));
         check_same_bits(before, after, STRANGE * ROWS, "rows before a strange one");
-        check_same_bits(before + (STRANGE + 1) * ROWS, after + (STRANGE + 1) * ROWS,
-                        (MOST_INPUTS - STRANGE - 1) * ROWS, "rows behind a strange one");
+        check_same_bits(before + (STRANGE + 1) * ROWS, after + (STRANGE + 1) * ROWS, (MOST_INPUTS - STRANGE - 1) * ROWS,
+                        "rows behind a strange one");
         free_ready(&r);
     }
     free_problem(&p);
@@ -586,8 +586,9 @@ static void tiles_stay_close_to_the_files_size(void **state)
 {
     (void)state;
     static const format formats[] = {
-        {FFAI__DENSE, FFAI__BF16, 0, 0},      {FFAI__MLX_AFFINE, FFAI__F16, 4, 64}, {FFAI__MLX_AFFINE, FFAI__BF16, 3, 32},
-        {FFAI__MLX_AFFINE, FFAI__F32, 5, 16}, {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32},  {FFAI__GGUF_Q5_1, FFAI__F16, 5, 32},
+        {FFAI__DENSE, FFAI__BF16, 0, 0},       {FFAI__MLX_AFFINE, FFAI__F16, 4, 64},
+        {FFAI__MLX_AFFINE, FFAI__BF16, 3, 32}, {FFAI__MLX_AFFINE, FFAI__F32, 5, 16},
+        {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32},   {FFAI__GGUF_Q5_1, FFAI__F16, 5, 32},
         {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
     };
     const ffai__cpu_features none = {0};
@@ -603,9 +604,8 @@ static void tiles_stay_close_to_the_files_size(void **state)
 static void a_format_without_kernels_is_refused_by_name(void **state)
 {
     (void)state;
-    static const format formats[] = {{FFAI__DENSE, FFAI__I8, 0, 0},
-                                     {FFAI__MLX_AFFINE, FFAI__F16, 7, 64},
-                                     {FFAI__MLX_AFFINE, FFAI__F16, 4, 256}};
+    static const format formats[] = {
+        {FFAI__DENSE, FFAI__I8, 0, 0}, {FFAI__MLX_AFFINE, FFAI__F16, 7, 64}, {FFAI__MLX_AFFINE, FFAI__F16, 4, 256}};
     const ffai__cpu_features none = {0};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         const ffai__weight weight = {.name = "odd.weight",
@@ -619,8 +619,7 @@ static void a_format_without_kernels_is_refused_by_name(void **state)
                                      .scale_dtype = FFAI__F16};
         ffai__packed packed;
         ffai_error err = FFAI_ERROR_INIT;
-        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, false, &err),
-                         FFAI_E_UNSUPPORTED);
+        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, false, &err), FFAI_E_UNSUPPORTED);
         assert_non_null(strstr(err.message, "odd.weight"));
     }
 }
@@ -628,8 +627,8 @@ static void a_format_without_kernels_is_refused_by_name(void **state)
 static int print_worst(void **state)
 {
     (void)state;
-    print_message("largest error over rms: fixed point %.1e, bf16 input %.1e, float32 %.1e\n", worst_fixed,
-                  worst_bf16, worst_f32);
+    print_message("largest error over rms: fixed point %.1e, bf16 input %.1e, float32 %.1e\n", worst_fixed, worst_bf16,
+                  worst_f32);
     return 0;
 }
 

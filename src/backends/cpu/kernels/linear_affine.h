@@ -135,23 +135,34 @@ FFAI__ALWAYS_INLINE const ffai__fixed_group *fixed_groups(const uint8_t *input, 
     return (const ffai__fixed_group *)(const void *)(input + ffai__spans(columns) * 64);
 }
 
-/* One group of unpacked quads; half is the group's first half span in the row. */
-FFAI__ALWAYS_INLINE void dot_quads(dot_sum *sums, const uint8_t *quads, const uint8_t *input, size_t stride,
-                                   int64_t half, int halves, int rows)
+/* Half a span: four quads, from number `first` of their span on. */
+FFAI__ALWAYS_INLINE void dot_half(dot_sum *sums, const uint8_t *quads, const uint8_t *span, size_t stride, int first,
+                                  int rows)
+{
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const dot_codes codes = dot_widen(u_load(quads + i * QUAD_BYTES));
+        UNROLL
+        for (int m = 0; m < rows; m++)
+            sums[m] = dot_add(sums[m], codes, span + (size_t)m * stride, first + i);
+    }
+}
+
+/* One group of unpacked quads. A loop over halves, not spans: with eight quads in its body the compilers run out of
+ * registers where a quad takes two. */
+FFAI__ALWAYS_INLINE void dot_group(dot_sum *sums, const uint8_t *quads, const uint8_t *input, size_t stride,
+                                   int64_t group, int group_size, int rows)
 {
     UNROLL
     for (int m = 0; m < rows; m++)
         sums[m] = dot_zero();
-    for (int64_t h = half; h < half + halves; h++) {
-        const uint8_t *span = input + h / 2 * 64;
-        UNROLL
-        for (int i = 0; i < 4; i++, quads += QUAD_BYTES) {
-            const dot_codes codes = dot_widen(u_load(quads));
-            UNROLL
-            for (int m = 0; m < rows; m++)
-                sums[m] = dot_add(sums[m], codes, span + (size_t)m * stride, (int)(h % 2) * 4 + i);
-        }
+    const uint8_t *span = input + group * group_size / FFAI__SPAN_COLUMNS * 64;
+    if (group_size < FFAI__SPAN_COLUMNS) {
+        dot_half(sums, quads, span, stride, (int)(group % 2) * 4, rows);
+        return;
     }
+    for (int half = 0; half < group_size / 16; half++, quads += 4 * QUAD_BYTES)
+        dot_half(sums, quads, span + half / 2 * 64, stride, half % 2 * 4, rows);
 }
 
 FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
@@ -163,7 +174,6 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
     const uint8_t *input = job->inputs + (uint64_t)row * stride;
     const ffai__fixed_group *groups = fixed_groups(input, job->packed->weight->columns);
     const size_t groups_stride = stride / sizeof *groups;
-    const int halves = layout.group_size / 16;
     chunk_quads quads;
     lanes_f y[MOST_ROWS];
     UNROLL
@@ -174,7 +184,8 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
         unpack_chunk(&quads, chunk, &layout);
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
             dot_sum sums[MOST_ROWS];
-            dot_quads(sums, quads.bytes + i * halves * 4 * QUAD_BYTES, input, stride, g * halves, halves, rows);
+            const uint8_t *group = quads.bytes + i * layout.group_size / 4 * QUAD_BYTES;
+            dot_group(sums, group, input, stride, g, layout.group_size, rows);
             const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
             UNROLL
             for (int m = 0; m < rows; m++)
