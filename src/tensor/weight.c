@@ -64,8 +64,7 @@ const char *ffai__weight_format_text(const ffai__weight *weight, char buffer[32]
     }
 }
 
-/* Where the file keeps the model's row. */
-static int64_t stored_row(const ffai__weight *weight, int64_t row)
+int64_t ffai__weight_stored_row(const ffai__weight *weight, int64_t row)
 {
     if (!weight->rope_heads)
         return row;
@@ -78,7 +77,8 @@ static int64_t stored_row(const ffai__weight *weight, int64_t row)
 
 static const uint8_t *row_data(const ffai__weight *weight, int64_t row)
 {
-    return (const uint8_t *)weight->data + (uint64_t)stored_row(weight, row) * ffai__weight_row_bytes(weight);
+    return (const uint8_t *)weight->data +
+           (uint64_t)ffai__weight_stored_row(weight, row) * ffai__weight_row_bytes(weight);
 }
 
 /* Codes of any width from 1 to 8 bits, packed from the low bits up. */
@@ -164,7 +164,8 @@ void ffai__weight_read_codes(uint8_t *codes, float *scales, float *biases, const
     const uint8_t *bytes = row_data(weight, row);
     if (weight->packing == FFAI__MLX_AFFINE) {
         const size_t groups = (size_t)(weight->columns / weight->group_size);
-        const size_t offset = (size_t)stored_row(weight, row) * groups * ffai__dtype_size(weight->scale_dtype);
+        const size_t offset =
+            (size_t)ffai__weight_stored_row(weight, row) * groups * ffai__dtype_size(weight->scale_dtype);
         unpack_mlx(codes, bytes, weight->bits, weight->columns);
         ffai__to_f32(scales, (const uint8_t *)weight->scales + offset, weight->scale_dtype, groups);
         ffai__to_f32(biases, (const uint8_t *)weight->biases + offset, weight->scale_dtype, groups);
@@ -183,7 +184,7 @@ static void read_affine(float *out, const ffai__weight *weight, int64_t row)
     const int64_t group = weight->group_size;
     const int64_t groups = weight->columns / group;
     const size_t scale_size = ffai__dtype_size(weight->scale_dtype);
-    const size_t first = (size_t)stored_row(weight, row) * (size_t)groups;
+    const size_t first = (size_t)ffai__weight_stored_row(weight, row) * (size_t)groups;
     uint8_t codes[256];
     assert(group <= (int64_t)sizeof codes);
     for (int64_t g = 0; g < groups; g++) {

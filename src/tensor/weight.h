@@ -50,6 +50,9 @@ uint64_t ffai__weight_bytes(const ffai__weight *weight);
 /* "bf16", "4b g64" and the like; a static or the given buffer's string. */
 const char *ffai__weight_format_text(const ffai__weight *weight, char buffer[32]);
 
+/* Where the file keeps the model's row: another number only with rope_heads. */
+int64_t ffai__weight_stored_row(const ffai__weight *weight, int64_t row);
+
 /* One row in float32 [columns]: the stored value, or scale * q + bias evaluated in float32. */
 void ffai__weight_read(float *out, const ffai__weight *weight, int64_t row);
 

@@ -214,7 +214,7 @@ int main(int argc, char **argv)
         if (best == FFAI__ISA_AVX512)
             measure(&formats[i], memory, best, &machine);
         ffai__cpu_features plain = machine;
-        plain.avx512_vnni = plain.avx512_bf16 = false;
+        plain.avx512_vnni = false;
         for (int isa = (int)best; isa > (int)FFAI__ISA_SCALAR; isa--)
             measure(&formats[i], memory, (ffai__isa)isa, &plain);
     }

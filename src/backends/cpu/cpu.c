@@ -46,10 +46,7 @@ static ffai_status cpu_load(ffai__plan **out, const ffai__program *program, cons
 static void cpu_describe(const ffai__plan *base, char *text, size_t size)
 {
     const ffai__cpu_plan *plan = (const ffai__cpu_plan *)base;
-    const bool wide = plan->isa == FFAI__ISA_AVX512;
-    const bool vnni = wide && plan->features.avx512_vnni;
-    const bool bf16 = wide && plan->features.avx512_bf16;
-    const char *extras = vnni && bf16 ? " (vnni, bf16)" : vnni ? " (vnni)" : bf16 ? " (bf16)" : "";
+    const char *extras = plan->isa == FFAI__ISA_AVX512 && plan->features.avx512_vnni ? " (vnni)" : "";
     snprintf(text, size, "cpu %s%s, %d thread%s", ffai__isa_name(plan->isa), extras, plan->threads,
              plan->threads == 1 ? "" : "s");
 }

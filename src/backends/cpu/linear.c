@@ -86,17 +86,8 @@ static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu
     return &tier_of(isa)->fixed;
 }
 
-static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa isa, const ffai__cpu_features *features,
-                                                 bool f32_activations)
+static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa isa)
 {
-#if defined(__x86_64__)
-    if (dtype == FFAI__BF16 && isa == FFAI__ISA_AVX512 && features->avx512_vnni && features->avx512_bf16 &&
-        !f32_activations)
-        return &ffai__linear_avx512_bf16;
-#else
-    (void)features;
-    (void)f32_activations;
-#endif
     return &tier_of(isa)->dense[dtype == FFAI__BF16 ? 2 : dtype == FFAI__F16 ? 1 : 0];
 }
 
@@ -127,8 +118,7 @@ ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, 
     packed->num_tiles = (weight->rows + FFAI__TILE_ROWS - 1) / FFAI__TILE_ROWS;
     packed->tile_bytes = affine ? affine_tile_bytes(weight) : dense_tile_bytes(weight);
     packed->tiles = NULL;
-    packed->kernels = affine ? affine_kernels(isa, features, f32_activations)
-                             : dense_kernels(weight->dtype, isa, features, f32_activations);
+    packed->kernels = affine ? affine_kernels(isa, features, f32_activations) : dense_kernels(weight->dtype, isa);
     packed->input.kind = packed->kernels->kind;
     packed->input.group_size = packed->input.kind == FFAI__INPUT_FIXED ? weight->group_size : 0;
     packed->input.columns = weight->columns;
@@ -143,8 +133,6 @@ size_t ffai__linear_input_bytes(const ffai__linear_input *input)
         const size_t groups = (size_t)(input->columns / input->group_size);
         return (spans * 64 + groups * sizeof(ffai__fixed_group) + 63) / 64 * 64;
     }
-    case FFAI__INPUT_BF16:
-        return spans * FFAI__SPAN_COLUMNS * sizeof(uint16_t);
     case FFAI__INPUT_F32:
     default:
         return spans * FFAI__SPAN_COLUMNS * sizeof(float);

@@ -14,7 +14,6 @@ enum { FFAI__TILE_ROWS = 16 };
 
 typedef enum ffai__input_kind {
     FFAI__INPUT_F32,  /* as it is */
-    FFAI__INPUT_BF16, /* rounded to nearest */
     FFAI__INPUT_FIXED /* 15-bit fixed point with one step a group, and each group's sum */
 } ffai__input_kind;
 

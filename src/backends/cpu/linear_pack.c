@@ -9,17 +9,6 @@ typedef struct row_span {
     uint64_t word[WORDS];
 } row_span;
 
-/* Where the file keeps the model's row (see rope_heads in weight.h). */
-static int64_t stored_row(const ffai__weight *weight, int64_t row)
-{
-    if (!weight->rope_heads)
-        return row;
-    const int64_t head_dim = weight->rows / weight->rope_heads;
-    const int64_t i = row % head_dim;
-    const int64_t half = head_dim / 2;
-    return row - i + (i < half ? 2 * i : 2 * (i - half) + 1);
-}
-
 static uint16_t load16(const uint8_t *at)
 {
     uint16_t word = 0;
@@ -201,7 +190,7 @@ static void find_rows(tile_rows *rows, const ffai__weight *weight, int64_t tile)
     rows->weight = weight;
     rows->count = left < FFAI__TILE_ROWS ? (int)left : FFAI__TILE_ROWS;
     for (int r = 0; r < rows->count; r++) {
-        const uint64_t row = (uint64_t)stored_row(weight, first + r);
+        const uint64_t row = (uint64_t)ffai__weight_stored_row(weight, first + r);
         rows->data[r] = (const uint8_t *)weight->data + row * row_bytes;
         rows->scales[r] = scale_bytes ? (const uint8_t *)weight->scales + row * scale_bytes : NULL;
         rows->biases[r] = scale_bytes ? (const uint8_t *)weight->biases + row * scale_bytes : NULL;

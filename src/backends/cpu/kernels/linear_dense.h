@@ -1,32 +1,16 @@
-/* Template: dense weights. A step is two vectors of weights, each times its own broadcast of 4 input bytes, added
- * to its own sum; the two sums are added at the end. With float32 input that is two columns, with bf16 dot products
- * two pairs of columns. Needs the vocabulary of linear_affine.h and u_bf16_low, u_bf16_high (the two columns of a
- * vector of bf16 pairs as float32). */
+/* Template: dense weights times float32 input. A step is two columns, each added to its own sum; the two sums are
+ * added at the end. Needs the vocabulary of linear_affine.h and u_bf16_low, u_bf16_high (the two columns of a vector
+ * of bf16 pairs as float32). */
 #ifndef FFAI_LINEAR_DENSE_H
 #define FFAI_LINEAR_DENSE_H
 
 #include "linear_rows.h"
 
-enum { DENSE_F32, DENSE_F16, DENSE_BF16, DENSE_BF16_PAIRS };
-
-#ifndef HAVE_BF16_DOT
-FFAI__ALWAYS_INLINE lanes_f f_load_pairs(const uint8_t *at)
-{
-    (void)at;
-    return f_zero();
-}
-
-FFAI__ALWAYS_INLINE lanes_f f_dot_pairs(lanes_f weights, const uint8_t *input, lanes_f sum)
-{
-    (void)weights;
-    (void)input;
-    return sum;
-}
-#endif
+enum { DENSE_F32, DENSE_F16, DENSE_BF16 };
 
 FFAI__ALWAYS_INLINE size_t dense_step_bytes(int format)
 {
-    return format == DENSE_F32 || format == DENSE_BF16_PAIRS ? 128 : 64;
+    return format == DENSE_F32 ? 128 : 64;
 }
 
 /* Vector number part, 0 or 1, of the step at `at`. */
@@ -38,16 +22,13 @@ FFAI__ALWAYS_INLINE lanes_f load_dense(const uint8_t *at, int format, int part)
     case DENSE_F16:
         return f_load_f16(at + 32 * part);
     case DENSE_BF16:
-        return part ? u_bf16_high(u_load(at)) : u_bf16_low(u_load(at));
     default:
-        return f_load_pairs(at + 64 * part);
+        return part ? u_bf16_high(u_load(at)) : u_bf16_low(u_load(at));
     }
 }
 
-FFAI__ALWAYS_INLINE lanes_f multiply_dense(lanes_f weights, const uint8_t *input, lanes_f sum, int format)
+FFAI__ALWAYS_INLINE lanes_f multiply_dense(lanes_f weights, const uint8_t *input, lanes_f sum)
 {
-    if (format == DENSE_BF16_PAIRS)
-        return f_dot_pairs(weights, input, sum);
     float x = 0;
     memcpy(&x, input, sizeof x);
     return f_fma(weights, f_set(x), sum);
@@ -69,11 +50,11 @@ FFAI__ALWAYS_INLINE void dense_rows(const ffai__linear_job *job, int64_t tile, i
         const lanes_f a = load_dense(at, format, 0);
         UNROLL
         for (int m = 0; m < rows; m++)
-            sums_a[m] = multiply_dense(a, input + (size_t)m * stride, sums_a[m], format);
+            sums_a[m] = multiply_dense(a, input + (size_t)m * stride, sums_a[m]);
         const lanes_f b = load_dense(at, format, 1);
         UNROLL
         for (int m = 0; m < rows; m++)
-            sums_b[m] = multiply_dense(b, input + (size_t)m * stride + 4, sums_b[m], format);
+            sums_b[m] = multiply_dense(b, input + (size_t)m * stride + 4, sums_b[m]);
     }
     UNROLL
     for (int m = 0; m < rows; m++)

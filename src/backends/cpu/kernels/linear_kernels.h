@@ -14,8 +14,8 @@
  * Scales go before their codes: a chunk is `groups_per_chunk` groups, first each group's 16 scales and 16 biases,
  * then the codes.
  *
- * Dense tile: [columns][16] for f32 and f16; for bf16 [columns / 2][16][2], the pairs that a bf16 dot product
- * wants. Columns are padded with zeros to a multiple of 4. */
+ * Dense tile: [columns][16] for f32 and f16; for bf16 [columns / 2][16][2], so that a shift and a mask of one
+ * vector give two columns in float32. Columns are padded with zeros to a multiple of 4. */
 #ifndef FFAI_LINEAR_KERNELS_H
 #define FFAI_LINEAR_KERNELS_H
 
@@ -104,9 +104,8 @@ typedef struct ffai__linear_tier {
 extern const ffai__linear_tier ffai__linear_scalar;
 extern const ffai__linear_tier ffai__linear_avx2;
 extern const ffai__linear_tier ffai__linear_avx512;
-/* What VNNI and BF16 replace in the AVX-512 tier. */
+/* What VNNI replaces in the AVX-512 tier. */
 extern const ffai__linear_kernels ffai__linear_avx512_vnni;
-extern const ffai__linear_kernels ffai__linear_avx512_bf16;
 
 /* Preparations that tiers share. */
 void ffai__linear_prepare_f32(void *prepared, const float *x, const ffai__linear_input *input);
