@@ -15,6 +15,6 @@ if(FFAI_SANITIZE)
     add_link_options(-fsanitize=${FFAI_SANITIZE})
 endif()
 if(FFAI_COVERAGE)
-    add_compile_options(--coverage -O1)
+    add_compile_options(--coverage -O1 -fprofile-update=atomic) # atomic: threads count together
     add_link_options(--coverage)
 endif()

@@ -19,7 +19,14 @@
 
 #include "alloc.h"
 
-enum { SPINS = 1000, YIELD_NANOSECONDS = 200000 };
+/* Looks at a gate before a thread parks, a pause between two of them (20 to 40 ns). */
+enum { FEW_SPINS = 8, MANY_SPINS = 2048 };
+/* Barriers after a long wait at which threads hardly spin: those of some ten steps. */
+enum { WARY_BARRIERS = 2000 };
+/* How long idle workers give their core away between looks before they park. */
+enum { YIELD_NANOSECONDS = 200000 };
+/* No share of a product differs so much from the others: a thread that is waited for so long has lost its core. */
+enum { LONG_WAIT_NANOSECONDS = 500000 };
 
 /* A number that only grows; threads wait for it to leave the value they saw. */
 typedef struct gate {
@@ -39,6 +46,7 @@ struct ffai__thread_pool {
     alignas(64) atomic_uint arrived;
     ffai__pool_task *task;
     void *context;
+    atomic_int wary; /* barriers that are left of those after a long wait */
     bool stop;
     int size;
     worker workers[]; /* [size - 1] */
@@ -60,28 +68,36 @@ static int64_t now_nanoseconds(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static bool gate_spin(gate *g, unsigned seen)
+static bool has_left(gate *g, unsigned seen)
 {
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+    return atomic_load_explicit(&g->value, memory_order_acquire) != seen;
+}
+
+static bool gate_spin(gate *g, unsigned seen, int spins)
+{
+    for (int i = 0; i < spins; i++) {
+        if (has_left(g, seen))
             return true;
         pause_core();
     }
+    return false;
+}
+
+static bool gate_yield(gate *g, unsigned seen)
+{
     const int64_t end = now_nanoseconds() + YIELD_NANOSECONDS;
     do {
         sched_yield();
-        if (atomic_load_explicit(&g->value, memory_order_acquire) != seen)
+        if (has_left(g, seen))
             return true;
     } while (now_nanoseconds() < end);
     return false;
 }
 
-/* Until the value is no longer `seen`. A thread announces itself as parked before the kernel compares the value,
+/* Sleep until the value is no longer `seen`. A thread announces itself as parked before the kernel compares the value,
  * and gate_open changes the value before it looks for parked threads, all in one order: no wake-up is lost. */
-static void gate_wait(gate *g, unsigned seen)
+static void gate_park(gate *g, unsigned seen)
 {
-    if (gate_spin(g, seen))
-        return;
     atomic_fetch_add(&g->parked, 1);
     while (atomic_load(&g->value) == seen)
         syscall(SYS_futex, &g->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -95,6 +111,28 @@ static void gate_open(gate *g)
         syscall(SYS_futex, &g->value, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+/* Give the core away, once and then for good, until the value is no longer `seen`. True if that took long. */
+static bool gate_leave(gate *g, unsigned seen)
+{
+    const int64_t begin = now_nanoseconds();
+    sched_yield();
+    if (!has_left(g, seen))
+        gate_park(g, seen);
+    return now_nanoseconds() - begin > LONG_WAIT_NANOSECONDS;
+}
+
+/* Spinning pays while the others run. Where one waits for a core that somebody else has, spinning only uses up the
+ * time that the kernel grants, and a thread that sleeps is let in sooner when it is woken: so after a long wait
+ * threads hardly spin for a while. */
+static void barrier_wait(ffai__thread_pool *pool, unsigned seen)
+{
+    const int wary = atomic_load_explicit(&pool->wary, memory_order_relaxed);
+    if (!gate_spin(&pool->barrier, seen, wary ? FEW_SPINS : MANY_SPINS) && gate_leave(&pool->barrier, seen))
+        atomic_store_explicit(&pool->wary, WARY_BARRIERS, memory_order_relaxed);
+    else if (wary)
+        atomic_store_explicit(&pool->wary, wary - 1, memory_order_relaxed);
+}
+
 void ffai__thread_pool_barrier(ffai__thread_pool *pool)
 {
     if (pool->size == 1)
@@ -102,11 +140,17 @@ void ffai__thread_pool_barrier(ffai__thread_pool *pool)
     const unsigned seen = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
     const unsigned before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
     if (before + 1 < (unsigned)pool->size) {
-        gate_wait(&pool->barrier, seen);
+        barrier_wait(pool, seen);
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
     gate_open(&pool->barrier);
+}
+
+static void start_wait(ffai__thread_pool *pool, unsigned seen)
+{
+    if (!gate_spin(&pool->start, seen, MANY_SPINS) && !gate_yield(&pool->start, seen))
+        gate_park(&pool->start, seen);
 }
 
 static void *worker_main(void *argument)
@@ -114,7 +158,7 @@ static void *worker_main(void *argument)
     const worker *self = argument;
     ffai__thread_pool *pool = self->pool;
     for (unsigned seen = 0;; seen++) {
-        gate_wait(&pool->start, seen);
+        start_wait(pool, seen);
         if (pool->stop)
             return NULL;
         pool->task(pool->context, self->index, pool->size);

@@ -1,8 +1,8 @@
 /* A persistent pool of threads that work through one task together.
  *
- * Waiting threads spin for a moment, then give their core away between looks, then sleep: a hand-over between
- * two busy cores takes well under a microsecond, an idle pool costs nothing, and another process that takes a
- * core slows the pool down by its share and no more. */
+ * Waiting threads spin for a moment, then give their core away, then sleep: a hand-over between two busy cores
+ * takes well under a microsecond and an idle pool costs nothing. Where other processes take cores, threads learn to
+ * sleep sooner, so that those who work get the core. */
 #ifndef FFAI_BASE_THREAD_POOL_H
 #define FFAI_BASE_THREAD_POOL_H
 

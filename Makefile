@@ -1,0 +1,104 @@
+# The steps by name. What is built and how stands in CMakeLists.txt and CMakePresets.json.
+#
+#   make                     set up, configure and build (build/ffai)
+#   make run [PROMPT="…"]    continue a text with the default model
+#   make test                every test
+#   make bench               the benchmarks of the kernels
+#   make install [PREFIX=/usr/local] [DESTDIR=]
+#   make format format-check lint check-tree
+#   make sanitize coverage fuzz [SECONDS=60]
+#   make clean
+SHELL = /bin/sh
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= /usr/local
+SECONDS ?= 60
+PROMPT ?= The capital of France is
+# The text reaches the shell through the environment and make expands nothing in it, so that any text will do.
+export FFAI_PROMPT := $(value PROMPT)
+unexport PROMPT
+
+PRESETS = debug asan-ubsan tsan fuzz coverage clang
+C_FILES = find include src apps examples tests -name '*.[ch]' -print0
+
+# Configure a preset once and build it: in full words the first time, after that only what goes wrong. All of it
+# on stderr: stdout belongs to the program that runs next.
+define build_preset
+@if [ -f $(2)/.built ]; then \
+	report=$$(cmake --build $(2) $(3) -- --quiet 2>&1) || { echo "$$report" >&2; exit 1; }; \
+else \
+	cmake --preset $(1) >&2 && cmake --build $(2) $(3) >&2 && touch $(2)/.built; \
+fi
+endef
+
+.PHONY: all setup develop build model run test bench install format format-check lint check-tree \
+	sanitize asan-ubsan tsan clang coverage fuzz clean
+
+all: build
+
+setup:
+	@tools/setup
+
+develop: setup
+	@tools/setup --develop
+
+build: setup
+	$(call build_preset,release,build)
+
+model: setup
+	@tools/fetch-default-model
+
+run: build model
+	@build/ffai generate --raw --temp 0 -n 16 -p "$$FFAI_PROMPT"
+
+test: build model
+	@tools/run-tests build
+
+bench: build
+	@for program in build/bench/bench_*; do \
+		if [ -x "$$program" ]; then "$$program" || exit 1; fi; \
+	done
+
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
+
+format: develop
+	@$(C_FILES) | xargs -0 clang-format -i
+
+format-check: develop
+	@$(C_FILES) | xargs -0 clang-format --dry-run --Werror
+
+lint: clang
+	@tools/lint build-clang
+
+check-tree:
+	@tools/check-tree
+
+clang: develop
+	$(call build_preset,clang,build-clang)
+
+asan-ubsan: develop model
+	$(call build_preset,asan-ubsan,build-asan-ubsan)
+	@tools/run-tests build-asan-ubsan
+
+# The tests that start threads: the others have nothing to race with.
+tsan: develop model
+	$(call build_preset,tsan,build-tsan)
+	@tools/run-tests build-tsan --label-regex threads
+
+sanitize: asan-ubsan tsan
+
+coverage: develop model
+	$(call build_preset,coverage,build-coverage)
+	@find build-coverage -name '*.gcda' -delete
+	@tools/run-tests build-coverage
+	@gcovr --root . --filter src/ --object-directory build-coverage --txt build-coverage/coverage.txt \
+		--print-summary --fail-under-line 85
+	@echo "Line by line: build-coverage/coverage.txt"
+
+fuzz: develop
+	$(call build_preset,fuzz,build-fuzz,--target fuzzers)
+	@tools/run-fuzzers build-fuzz "$(SECONDS)"
+
+clean:
+	@rm -rf build $(PRESETS:%=build-%)
