@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef ffai__fail /* the analyzer's macros of the same names */
+#undef ffai__fail_in
+#undef ffai__fail_memory
+
 const char *ffai_status_text(ffai_status status)
 {
     switch (status) {

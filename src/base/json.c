@@ -8,22 +8,40 @@
 
 static const double exact_integers = 9007199254740992.0; /* 2^53 */
 
-/* jansson's allocator, whatever it is, is called through one that remembers for each thread that it failed. */
+/* --- memory ---
+ *
+ * jansson does not look at whether the text of a token could be grown: the character is lost, and where it was the
+ * closing quote, it writes past the end. Nor do its printer and its deep copy look everywhere. So its allocator,
+ * whatever it is, is called through one that remembers for each thread that it failed; and a parse has a reserve, as
+ * large as any token's text can get, from which that one allocation is served: then the input ends. */
 static json_malloc_t next_malloc;
 static json_free_t next_free;
 static _Thread_local bool allocation_failed;
+static _Thread_local void *reserve;
+static _Thread_local size_t reserve_size; /* 0 once it is in use */
 
-static void *remember_failure(size_t size)
+static void *allocate(size_t size)
 {
     void *memory = next_malloc(size);
-    allocation_failed = allocation_failed || !memory;
-    return memory;
+    if (memory)
+        return memory;
+    allocation_failed = true;
+    if (size > reserve_size)
+        return NULL;
+    reserve_size = 0;
+    return reserve;
+}
+
+static void release(void *memory)
+{
+    if (memory && memory != reserve)
+        next_free(memory);
 }
 
 static void watch_allocations(void)
 {
     json_get_alloc_funcs(&next_malloc, &next_free);
-    json_set_alloc_funcs(remember_failure, next_free);
+    json_set_alloc_funcs(allocate, release);
 }
 
 void ffai__json_watch(void)
@@ -43,8 +61,7 @@ char *ffai__json_dump(const json_t *document, size_t flags)
     ffai__json_watch();
     char *text = json_dumps(document, flags);
     char *copy = text && !ffai__json_lost() ? ffai__strdup(text) : NULL;
-    if (text)
-        next_free(text);
+    release(text);
     return copy;
 }
 
@@ -58,15 +75,54 @@ json_t *ffai__json_copy(const json_t *document)
     return NULL;
 }
 
+/* --- parsing --- */
+
+typedef struct {
+    const char *at;
+    size_t left;
+} input;
+
+/* One byte at a time, so that nothing is read after an allocation has failed. */
+static size_t next_byte(void *buffer, size_t room, void *context)
+{
+    input *in = context;
+    if (!in->left || allocation_failed || !room)
+        return 0;
+    *(char *)buffer = *in->at++;
+    in->left--;
+    return 1;
+}
+
+/* The text of a token is at most as long as the input, and jansson doubles its room. */
+static json_t *parse_with_reserve(const char *bytes, size_t size, size_t flags, json_error_t *where)
+{
+    input in = {bytes, size};
+    ffai__json_watch();
+    const size_t room = 2 * (size + 64);
+    reserve = ffai__malloc(room);
+    reserve_size = reserve ? room : 0;
+    allocation_failed = !reserve;
+    json_t *root = NULL;
+    if (reserve)
+        root = json_load_callback(next_byte, &in, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, where);
+    if (allocation_failed) {
+        json_decref(root);
+        root = NULL;
+    }
+    ffai__free(reserve);
+    reserve = NULL;
+    reserve_size = 0;
+    return root;
+}
+
 static ffai_status parse(json_t **out, const char *bytes, size_t size, size_t flags, const char *what, ffai_error *err)
 {
     json_error_t where;
-    ffai__json_watch();
-    json_t *root = json_loadb(bytes, size, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
-    if (ffai__json_lost()) {
-        json_decref(root);
+    if (size > SIZE_MAX / 4)
+        return ffai__fail(err, FFAI_E_LIMIT, "%s: has %zu bytes", what, size);
+    json_t *root = parse_with_reserve(bytes, size, flags, &where);
+    if (allocation_failed)
         return ffai__fail_memory(err, what, size);
-    }
     if (!root)
         return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s", what, where.line,
                           where.column, where.text);

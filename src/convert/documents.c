@@ -113,12 +113,11 @@ static ffai_status read_as_written(json_t **document, const job *j, const char *
 static ffai_status copy_faithfully(json_t **document, const job *j, const char *name, const json_t *read)
 {
     *document = NULL;
-    if (ffai__checkpoint_is_gguf(j->source))
-        *document = ffai__json_copy(read);
-    else
+    const bool gguf = ffai__checkpoint_is_gguf(j->source);
+    if (!gguf)
         FFAI__TRY(read_as_written(document, j, name));
     if (!*document)
-        *document = with_integers(read);
+        *document = gguf ? ffai__json_copy(read) : with_integers(read);
     return *document ? FFAI_OK : no_memory(j, name);
 }
 

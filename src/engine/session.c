@@ -1,7 +1,5 @@
 #include "session.h"
 
-#include <math.h>
-
 #include "alloc.h"
 #include "memory_info.h"
 
@@ -24,7 +22,8 @@ static ffai_status choose_context(int64_t *context, const ffai_model *model, con
     const ffai__store_format format = plain ? FFAI__STORE_F32 : (ffai__store_format)options->kv_format;
     const uint64_t each = ffai__position_bytes(model->program, format) * (uint64_t)max_sequences * FFAI__PAGE_TOKENS;
     const uint64_t available = ffai__memory_available();
-    const int64_t fits = each ? (int64_t)fmin((double)(available / each), 1e9) * FFAI__PAGE_TOKENS : INT32_MAX;
+    const uint64_t pages = each ? available / each : INT32_MAX;
+    const int64_t fits = pages < INT32_MAX / 2 / FFAI__PAGE_TOKENS ? (int64_t)pages * FFAI__PAGE_TOKENS : INT32_MAX / 2;
     *context = wanted < fits || options->context ? wanted : fits;
     if (*context <= fits && *context > 0)
         return FFAI_OK;

@@ -41,12 +41,11 @@ static inline uint32_t ffai__pages_for(int64_t positions)
 }
 
 /* FFAI_E_ARGUMENT unless there is an open sequence of this number. */
-ffai_status ffai__sequence_require(const ffai_session *session, ffai_sequence number, ffai_error *err);
+ffai_status ffai__sequence_require(const ffai_session *s, ffai_sequence number, ffai_error *err);
 /* Give back the pages that hold no position below length. */
-void ffai__sequence_keep_pages(ffai_session *session, ffai__sequence *sequence, int64_t length);
+void ffai__sequence_keep_pages(ffai_session *s, ffai__sequence *q, int64_t length);
 /* Pages of its own for the positions from its length up to `length`; the one it ends in is copied where a fork
  * shares it. */
-ffai_status ffai__sequence_provide_pages(ffai_session *session, ffai__sequence *sequence, int64_t length,
-                                         ffai_error *err);
+ffai_status ffai__sequence_provide_pages(ffai_session *s, ffai__sequence *q, int64_t length, ffai_error *err);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const int64_t most_layers = 10000;
+static const int64_t most_layers = 512; /* the deepest published have under 200; some checks take its square */
 static const int64_t most_width = INT32_MAX;
 
 static ffai_status missing(const ffai__config *c, const char *field, ffai_error *err)

@@ -7,34 +7,41 @@
 /* An instruction taken out of the list until the rewrite has closed the gaps. */
 static const ffai__op removed = FFAI__OP_COUNT;
 
-static int count_uses(const ffai__program *program, ffai__value value)
+/* [num_values] how often each value is read; NULL when memory is short. No rewrite changes the count of a value that
+ * stays. */
+static int *count_uses(const ffai__program *program)
 {
-    int uses = value == program->logits || value == program->sampled;
+    int *uses = ffai__calloc(program->num_values, sizeof *uses);
+    if (!uses)
+        return NULL;
+    uses[program->logits]++;
+    uses[program->sampled]++;
     for (size_t i = 0; i < program->num_instructions; i++) {
-        const ffai__instruction *instruction = &program->instructions[i];
-        for (int k = 0; instruction->op != removed && k < FFAI__MAX_INPUTS; k++)
-            uses += instruction->in[k] == value;
+        for (int k = 0; k < FFAI__MAX_INPUTS; k++) {
+            if (program->instructions[i].in[k] != FFAI__NONE)
+                uses[program->instructions[i].in[k]]++;
+        }
     }
     return uses;
 }
 
 /* The instruction that computes value if it is an `op` that nothing else reads, else NULL. */
-static ffai__instruction *only_use_of(ffai__program *program, ffai__value value, ffai__op op)
+static ffai__instruction *only_use_of(ffai__program *program, const int *uses, ffai__value value, ffai__op op)
 {
     const int32_t producer = program->values[value].producer;
-    if (producer < 0 || program->instructions[producer].op != op || count_uses(program, value) != 1)
+    if (producer < 0 || program->instructions[producer].op != op || uses[value] != 1)
         return NULL;
     return &program->instructions[producer];
 }
 
-static void fuse_swiglu(ffai__program *program)
+static void fuse_swiglu(ffai__program *program, const int *uses)
 {
     for (size_t i = 0; i < program->num_instructions; i++) {
         ffai__instruction *mul = &program->instructions[i];
         if (mul->op != FFAI__OP_mul)
             continue;
         for (int side = 0; side < 2; side++) {
-            ffai__instruction *silu = only_use_of(program, mul->in[side], FFAI__OP_silu);
+            ffai__instruction *silu = only_use_of(program, uses, mul->in[side], FFAI__OP_silu);
             if (!silu)
                 continue;
             const ffai__value other = mul->in[1 - side];
@@ -47,14 +54,14 @@ static void fuse_swiglu(ffai__program *program)
     }
 }
 
-static void fuse_residual(ffai__program *program)
+static void fuse_residual(ffai__program *program, const int *uses)
 {
     for (size_t i = 0; i < program->num_instructions; i++) {
         ffai__instruction *add = &program->instructions[i];
         if (add->op != FFAI__OP_add)
             continue;
         for (int side = 1; side >= 0; side--) {
-            ffai__instruction *linear = only_use_of(program, add->in[side], FFAI__OP_linear);
+            ffai__instruction *linear = only_use_of(program, uses, add->in[side], FFAI__OP_linear);
             if (!linear)
                 continue;
             const ffai__value residual = add->in[1 - side];
@@ -77,14 +84,17 @@ static void join_linear(ffai__program *program, ffai__instruction *shared, int n
     linear->op = removed;
 }
 
-static void fuse_shared_input(ffai__program *program)
+static void fuse_shared_input(ffai__program *program, const int *uses)
 {
     for (size_t i = 0; i < program->num_instructions; i++) {
         ffai__instruction *first = &program->instructions[i];
+        if (first->op != FFAI__OP_linear)
+            continue;
+        const int most = uses[first->in[0]] < FFAI__MAX_OUTPUTS ? uses[first->in[0]] : FFAI__MAX_OUTPUTS;
         int n = 1;
-        for (size_t k = i + 1; first->op == FFAI__OP_linear && k < program->num_instructions; k++) {
+        for (size_t k = i + 1; n < most && k < program->num_instructions; k++) {
             ffai__instruction *other = &program->instructions[k];
-            if (other->op == FFAI__OP_linear && other->in[0] == first->in[0] && n < FFAI__MAX_OUTPUTS)
+            if (other->op == FFAI__OP_linear && other->in[0] == first->in[0])
                 join_linear(program, first, n++, other);
         }
         if (n > 1)
@@ -111,7 +121,7 @@ static void close_gaps(ffai__program *program)
 
 ffai_status ffai__program_fuse(ffai__program *program, uint32_t fusions, ffai_error *err)
 {
-    static void (*const rewrites[FFAI__FUSION_COUNT])(ffai__program *) = {
+    static void (*const rewrites[FFAI__FUSION_COUNT])(ffai__program *, const int *) = {
 #define FFAI__FUSION_ROW(name, text) [FFAI__FUSE_##name] = fuse_##name,
         FFAI__FUSION_LIST(FFAI__FUSION_ROW)
 #undef FFAI__FUSION_ROW
@@ -119,8 +129,12 @@ ffai_status ffai__program_fuse(ffai__program *program, uint32_t fusions, ffai_er
     for (int i = 0; i < FFAI__FUSION_COUNT; i++) {
         if (!(fusions >> i & 1u))
             continue;
-        rewrites[i](program);
+        int *uses = count_uses(program);
+        if (!uses)
+            return ffai__fail_memory(err, "rewriting the program", program->num_values * sizeof *uses);
+        rewrites[i](program, uses);
         close_gaps(program);
+        ffai__free(uses);
     }
     return ffai__program_verify(program, err);
 }

@@ -64,6 +64,13 @@ static void put_values(line *l, const ffai__program *program, const ffai__value 
     }
 }
 
+/* 0 where the program is broken: the verifier's messages print that, too. */
+static int64_t count_heads(const ffai__program *program, ffai__value x, int head_dim)
+{
+    const bool known = x >= 0 && (size_t)x < program->num_values && head_dim > 0;
+    return known ? program->values[x].columns / head_dim : 0;
+}
+
 static void put_attributes(line *l, const ffai__program *program, const ffai__instruction *instruction)
 {
     const ffai__attributes *a = &instruction->attributes;
@@ -72,7 +79,7 @@ static void put_attributes(line *l, const ffai__program *program, const ffai__in
         put(l, "  eps %g", (double)a->rms_norm.eps);
         break;
     case FFAI__OP_rope:
-        put(l, "  %lld heads of %d", (long long)(program->values[instruction->in[0]].columns / a->rope.head_dim),
+        put(l, "  %lld heads of %d", (long long)count_heads(program, instruction->in[0], a->rope.head_dim),
             a->rope.head_dim);
         break;
     case FFAI__OP_attention:

@@ -278,7 +278,8 @@ static ffai__value output_like(ffai__recorder *r, ffai__instruction *instruction
 
 static int64_t weight_rows(const ffai__recorder *r, ffai__value value)
 {
-    return value == FFAI__NONE ? 0 : r->program->values[value].weight->rows;
+    const ffai__weight *weight = ffai__weight_of(r->program, value);
+    return weight ? weight->rows : 0;
 }
 
 ffai__value ffai__embed(ffai__recorder *r, const char *name)

@@ -215,6 +215,8 @@ static ffai_status check_sample(const checker *c)
 {
     if (in(c, 0)->rows != FFAI__ROWS_R || out(c, 0)->rows != FFAI__ROWS_R)
         return broken(c, "tokens are drawn for output rows only");
+    if (in(c, 0)->columns != c->program->vocab_size)
+        return broken(c, "tokens are drawn from something else than logits");
     return FFAI_OK;
 }
 
@@ -285,6 +287,26 @@ static ffai_status check_values(const ffai__program *program, ffai_error *err)
         if (value->kind == FFAI__STORE && (value->store < 0 || (size_t)value->store >= program->num_stores))
             return ffai__fail(err, FFAI_E_INTERNAL, "program: value %zu: no such store", i);
     }
+    for (size_t i = 0; i < program->num_stores; i++) {
+        if (program->stores[i].group < 0 || (size_t)program->stores[i].group >= program->num_groups)
+            return ffai__fail(err, FFAI_E_INTERNAL, "program: store %zu: no such group", i);
+    }
+    return FFAI_OK;
+}
+
+/* What the last instructions give: logits of the whole vocabulary and a draw, both for output rows. */
+static ffai_status check_results(const checker *c)
+{
+    const ffai__program *program = c->program;
+    const bool there = program->logits >= 0 && (size_t)program->logits < program->num_values && program->sampled >= 0 &&
+                       (size_t)program->sampled < program->num_values && c->defined[program->logits] &&
+                       c->defined[program->sampled];
+    if (!there)
+        return ffai__fail(c->err, FFAI_E_INTERNAL, "program: it ends without logits or without a draw");
+    const ffai__value_info *logits = &program->values[program->logits];
+    if (logits->kind != FFAI__ACTIVATION || logits->rows != FFAI__ROWS_R || logits->columns != program->vocab_size ||
+        program->values[program->sampled].kind != FFAI__IDS)
+        return ffai__fail(c->err, FFAI_E_INTERNAL, "program: its logits or its draw have another shape");
     return FFAI_OK;
 }
 
@@ -304,10 +326,7 @@ static ffai_status check_instructions(checker *c)
                 c->defined[instruction->out[i]] = true;
         }
     }
-    if (program->logits == FFAI__NONE || !c->defined[program->logits] || program->sampled == FFAI__NONE ||
-        !c->defined[program->sampled])
-        return ffai__fail(c->err, FFAI_E_INTERNAL, "program: it ends without logits or without a draw");
-    return FFAI_OK;
+    return check_results(c);
 }
 
 ffai_status ffai__program_verify(const ffai__program *program, ffai_error *err)

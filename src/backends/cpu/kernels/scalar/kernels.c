@@ -1,10 +1,10 @@
-#include "../kernel_table.h"
+#include "kernel_table.h"
 
 #include "vector.h"
 
-#include "../activation_template.h"
-#include "../attention_template.h"
+#include "activation_template.h"
+#include "attention_template.h"
 
 const ffai__kernels ffai__kernels_scalar = {
-#include "../kernel_table_template.h"
+#include "kernel_table_template.h"
 };

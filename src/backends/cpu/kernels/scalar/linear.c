@@ -11,6 +11,7 @@ typedef struct lanes_f {
     float lane[FFAI__TILE_ROWS];
 } lanes_f;
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name that is declared takes no parentheses
 #define EACH_LANE(i) for (int i = 0; i < FFAI__TILE_ROWS; i++)
 
 FFAI__ALWAYS_INLINE lanes_u u_load(const void *at)

@@ -1,0 +1,436 @@
+#define _GNU_SOURCE
+#include "scenarios.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "calls.h"
+
+#define GOLDEN     FFAI_SOURCE_DIR "/tests/golden/"
+#define TOKENIZERS FFAI_SOURCE_DIR "/tests/fuzz/text/corpus/fuzz_tokenizer_json/"
+#define MIXED      GOLDEN "llama/affine-mixed"
+#define SHARDED    GOLDEN "llama/sharded"
+#define GGUF       GOLDEN "gguf/Q4_1.gguf"
+
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        const ffai_status status_ = (call);                                                                            \
+        if (status_ != FFAI_OK)                                                                                        \
+            return status_;                                                                                            \
+    } while (0)
+
+static void add(digest *d, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        d->hash = (d->hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
+}
+
+static void add_text(digest *d, const char *text)
+{
+    add(d, text, strlen(text) + 1);
+}
+
+/* --- loading --- */
+
+static const int32_t prompt[] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100};
+enum { PROMPT = sizeof prompt / sizeof prompt[0] };
+
+static ffai_status add_logits(digest *d, ffai_session *session, ffai_sequence sequence, ffai_error *err)
+{
+    const float *logits = NULL;
+    ffai_model_info info;
+    const ffai_row row = {10, sequence, true, NULL};
+    ffai_model_get_info(&info, ffai_session_model(session));
+    add_text(d, info.family);
+    add(d, &info.weight_bytes, sizeof info.weight_bytes);
+    TRY(ffai_forward(&logits, session, &row, 1, err));
+    add(d, logits, (size_t)info.vocab_size * sizeof *logits);
+    return FFAI_OK;
+}
+
+static ffai_status step_once(digest *d, ffai_model *model, ffai_error *err)
+{
+    static const ffai_session_options options = {.context = 32, .max_sequences = 1, .max_rows = 4};
+    ffai_session *session = NULL;
+    ffai_sequence sequence = 0;
+    TRY(ffai_session_open(&session, model, &options, err));
+    ffai_status status = ffai_sequence_open(&sequence, session, err);
+    if (status == FFAI_OK)
+        status = add_logits(d, session, sequence, err);
+    ffai_session_close(session);
+    return status;
+}
+
+static ffai_status load(digest *d, const char *path, const ffai_model_options *options, ffai_error *err)
+{
+    ffai_model *model = NULL;
+    TRY(ffai_model_load(&model, path, options, err));
+    const ffai_status status = step_once(d, model, err);
+    ffai_model_free(model);
+    return status;
+}
+
+static ffai_status load_folder(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "cpu", .threads = 1};
+    return load(d, MIXED, &options, err);
+}
+
+static ffai_status load_shards(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "ref"};
+    return load(d, SHARDED, &options, err);
+}
+
+static ffai_status load_gguf(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "ref"};
+    return load(d, GGUF, &options, err);
+}
+
+static ffai_status load_with_threads(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "cpu", .threads = 3, .without_tokenizer = true};
+    return load(d, GOLDEN "qwen2/bf16", &options, err);
+}
+
+/* --- generating --- */
+
+static ffai_model *model;
+static ffai_session *session;
+static ffai_sequence sequence;
+
+static bool load_model(ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "cpu", .threads = 1};
+    return ffai_model_load(&model, MIXED, &options, err) == FFAI_OK;
+}
+
+static void free_model(void)
+{
+    ffai_model_free(model);
+    model = NULL;
+}
+
+static ffai_status open_session(ffai_session **out, ffai_error *err)
+{
+    static const ffai_session_options options = {.context = 96, .max_sequences = 3, .max_rows = 4};
+    return ffai_session_open(out, model, &options, err);
+}
+
+static bool add_piece(void *context, const char *text, size_t size)
+{
+    add(context, text, size);
+    return true;
+}
+
+static ffai_status generate(digest *d, ffai_session *s, ffai_sequence from, ffai_error *err)
+{
+    ffai_parameters parameters;
+    ffai_model_parameters(&parameters, model);
+    parameters.max_tokens.value = 30;
+    parameters.temperature.value = 1.5;
+    parameters.top_k.value = 40;
+    parameters.top_p.value = 0.95;
+    parameters.repetition_penalty.value = 1.1;
+    const ffai_generate_options options = {
+        .parameters = &parameters, .seed = 7, .ignore_end_tokens = true, .on_text = add_piece, .context = d};
+    ffai_generation *g = NULL;
+    TRY(ffai_generate(&g, s, from, prompt, PROMPT, &options, err));
+    add(d, g->tokens, g->num_tokens * sizeof *g->tokens);
+    add(d, g->text, g->text_size + 1);
+    ffai_generation_free(g);
+    return FFAI_OK;
+}
+
+static ffai_status generate_and_fork(digest *d, ffai_session *s, ffai_error *err)
+{
+    ffai_sequence first = 0;
+    ffai_sequence second = 0;
+    double nll = 0;
+    TRY(ffai_sequence_open(&first, s, err));
+    TRY(generate(d, s, first, err));
+    TRY(ffai_sequence_fork(&second, s, first, 7, err));
+    TRY(generate(d, s, second, err));
+    ffai_sequence_close(s, first);
+    TRY(ffai_sequence_open(&first, s, err));
+    TRY(ffai_mean_nll(&nll, s, first, prompt, PROMPT, NULL, NULL, err));
+    add(d, &nll, sizeof nll);
+    return FFAI_OK;
+}
+
+static ffai_status generate_in_a_new_session(digest *d, ffai_error *err)
+{
+    ffai_session *s = NULL;
+    TRY(open_session(&s, err));
+    const ffai_status status = generate_and_fork(d, s, err);
+    ffai_session_close(s);
+    return status;
+}
+
+static bool open_everything(ffai_error *err)
+{
+    return load_model(err) && open_session(&session, err) == FFAI_OK &&
+           ffai_sequence_open(&sequence, session, err) == FFAI_OK;
+}
+
+static void close_everything(void)
+{
+    ffai_session_close(session);
+    session = NULL;
+    free_model();
+}
+
+/* The session outlives each failure: what failed must leave it fit for the next run. */
+static ffai_status generate_again(digest *d, ffai_error *err)
+{
+    TRY(ffai_sequence_truncate(session, sequence, 0, err));
+    return generate(d, session, sequence, err);
+}
+
+/* --- text --- */
+
+static const char text[] =
+    "The Cafe\xCC\x81 \xE2\x80\x94 it's 12,345 \xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x9A\x80  of\n"
+    "\tSTRASSE \xEF\xAC\x81n \xFF<s>\xC3\xA9\xE4\xBD\xA0\xE5\xA5\xBD!!";
+
+static ffai_status stream(digest *d, const ffai_tokenizer *t, const int32_t *ids, size_t count, ffai_error *err)
+{
+    ffai_detokenizer *detokenizer = NULL;
+    const char *piece = NULL;
+    size_t size = 0;
+    TRY(ffai_detokenizer_create(&detokenizer, t, true, err));
+    ffai_status status = FFAI_OK;
+    for (size_t i = 0; i < count && status == FFAI_OK; i++) {
+        status = ffai_detokenizer_push(&piece, &size, detokenizer, ids[i], err);
+        if (status == FFAI_OK)
+            add(d, piece, size);
+    }
+    if (status == FFAI_OK)
+        status = ffai_detokenizer_finish(&piece, &size, detokenizer, err);
+    if (status == FFAI_OK)
+        add(d, piece, size);
+    ffai_detokenizer_free(detokenizer);
+    return status;
+}
+
+static ffai_status decode(digest *d, const ffai_tokenizer *t, const int32_t *ids, size_t count, ffai_error *err)
+{
+    char *decoded = NULL;
+    size_t size = 0;
+    TRY(ffai_tokenizer_decode(&decoded, &size, t, ids, count, false, err));
+    add(d, decoded, size + 1);
+    ffai_free(decoded);
+    return stream(d, t, ids, count, err);
+}
+
+static ffai_status encode_and_decode(digest *d, const ffai_tokenizer *t, ffai_error *err)
+{
+    int32_t *ids = NULL;
+    size_t count = 0;
+    TRY(ffai_tokenizer_encode(&ids, &count, t, text, sizeof text - 1, NULL, err));
+    add(d, ids, count * sizeof *ids);
+    const ffai_status status = decode(d, t, ids, count, err);
+    ffai_free(ids);
+    return status;
+}
+
+static ffai_status tokenize(digest *d, const char *path, ffai_error *err)
+{
+    ffai_tokenizer *t = NULL;
+    TRY(ffai_tokenizer_load(&t, path, err));
+    const ffai_status status = encode_and_decode(d, t, err);
+    ffai_tokenizer_free(t);
+    return status;
+}
+
+static ffai_status tokenize_byte_level(digest *d, ffai_error *err)
+{
+    return tokenize(d, MIXED, err);
+}
+
+static ffai_status tokenize_from_gguf(digest *d, ffai_error *err)
+{
+    return tokenize(d, GGUF, err);
+}
+
+static ffai_status tokenize_otherwise(digest *d, ffai_error *err)
+{
+    static const char *const files[] = {
+        TOKENIZERS "llama_2.json",         TOKENIZERS "normalizer_NFKC.json",
+        TOKENIZERS "no_accents.json",      TOKENIZERS "metaspace_first_behind_split.json",
+        TOKENIZERS "replace_regex.json",   TOKENIZERS "punctuation_MergedWithNext.json",
+        TOKENIZERS "template.json",        TOKENIZERS "decoder_replace_each_token.json",
+        TOKENIZERS "single_digits.json",   TOKENIZERS "prefix_and_suffix.json",
+        TOKENIZERS "whitespace_split.json"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        TRY(tokenize(d, files[i], err));
+    return FFAI_OK;
+}
+
+/* --- converting --- */
+
+static char folder[64];
+static char destination[80];
+
+static bool make_folder(ffai_error *err)
+{
+    snprintf(folder, sizeof folder, "/tmp/ffai-fault-XXXXXX");
+    if (!mkdtemp(folder)) {
+        snprintf(err->message, sizeof err->message, "%s cannot be made", folder);
+        return false;
+    }
+    snprintf(destination, sizeof destination, "%s/converted", folder);
+    return true;
+}
+
+/* Remove what is in a folder, and what is in its folders. */
+static void empty(const char *path)
+{
+    char below[512];
+    DIR *directory = opendir(path);
+    if (!directory)
+        return;
+    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+        if (unlink(below) == 0)
+            continue;
+        empty(below);
+        rmdir(below);
+    }
+    closedir(directory);
+}
+
+static void remove_folder(void)
+{
+    empty(folder);
+    rmdir(folder);
+}
+
+static void add_file(digest *d, const char *name)
+{
+    char path[160];
+    char bytes[4096];
+    snprintf(path, sizeof path, "%s/%s", destination, name);
+    FILE *file = fopen(path, "rb");
+    add_text(d, file ? name : "missing");
+    if (!file)
+        return;
+    for (size_t got = fread(bytes, 1, sizeof bytes, file); got; got = fread(bytes, 1, sizeof bytes, file))
+        add(d, bytes, got);
+    fclose(file);
+}
+
+static ffai_status convert(digest *d, const char *source, const ffai_convert_options *options, ffai_error *err)
+{
+    static const char *const names[] = {"config.json",    "generation_config.json", "model.safetensors",
+                                        "tokenizer.json", "tokenizer_config.json",  "model.safetensors.index.json"};
+    const ffai_status status = ffai_convert(destination, source, options, err);
+    calls_disarm();
+    for (size_t i = 0; status == FFAI_OK && i < sizeof names / sizeof names[0]; i++)
+        add_file(d, names[i]);
+    if (status == FFAI_OK)
+        empty(folder);
+    return status;
+}
+
+static ffai_status convert_gguf(digest *d, ffai_error *err)
+{
+    return convert(d, GGUF, NULL, err);
+}
+
+static ffai_status convert_folder(digest *d, ffai_error *err)
+{
+    static const ffai_convert_options options = {.dtype = "bf16"};
+    return convert(d, MIXED, &options, err);
+}
+
+/* Unfinished work may stay where removing it failed too, but nothing under the final name. */
+static const char *destination_left(void)
+{
+    struct stat info;
+    const bool there = stat(destination, &info) == 0;
+    empty(folder);
+    return there ? "the destination is there" : NULL;
+}
+
+/* --- describing --- */
+
+static void add_and_free(digest *d, char *description)
+{
+    add_text(d, description);
+    ffai_free(description);
+}
+
+static ffai_status inspect(digest *d, ffai_error *err)
+{
+    char *description = NULL;
+    TRY(ffai_model_inspect(&description, MIXED, false, err));
+    add_and_free(d, description);
+    return FFAI_OK;
+}
+
+static ffai_status inspect_as_json(digest *d, ffai_error *err)
+{
+    char *description = NULL;
+    TRY(ffai_model_inspect(&description, GGUF, true, err));
+    add_and_free(d, description);
+    return FFAI_OK;
+}
+
+static ffai_status list(digest *d, ffai_error *err)
+{
+    char *description = NULL;
+    TRY(ffai_model_listing(&description, MIXED, "all", err));
+    add_and_free(d, description);
+    return FFAI_OK;
+}
+
+static bool add_difference(void *context, const ffai_difference *difference)
+{
+    add_text(context, difference->listing);
+    add(context, &difference->error, sizeof difference->error);
+    return true;
+}
+
+static ffai_status compare(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.threads = 1};
+    size_t first = 0;
+    TRY(ffai_diff(&first, MIXED, "cpu", "ref", prompt, PROMPT, 0.03, &options, add_difference, d, err));
+    add(d, &first, sizeof first);
+    return FFAI_OK;
+}
+
+const scenario scenarios[] = {
+    {.name = "load_folder", .run = load_folder},
+    {.name = "load_shards", .run = load_shards},
+    {.name = "load_gguf", .run = load_gguf},
+    {.name = "load_with_threads", .run = load_with_threads},
+    {.name = "generate", .set_up = load_model, .run = generate_in_a_new_session, .tear_down = free_model},
+    {.name = "generate_again", .set_up = open_everything, .run = generate_again, .tear_down = close_everything},
+    {.name = "tokenize_byte_level", .run = tokenize_byte_level},
+    {.name = "tokenize_from_gguf", .run = tokenize_from_gguf},
+    {.name = "tokenize_otherwise", .run = tokenize_otherwise},
+    {.name = "convert_gguf",
+     .set_up = make_folder,
+     .run = convert_gguf,
+     .tear_down = remove_folder,
+     .left_behind = destination_left},
+    {.name = "convert_folder",
+     .set_up = make_folder,
+     .run = convert_folder,
+     .tear_down = remove_folder,
+     .left_behind = destination_left},
+    {.name = "inspect", .run = inspect},
+    {.name = "inspect_as_json", .run = inspect_as_json},
+    {.name = "list", .run = list},
+    {.name = "compare", .run = compare},
+};
+const size_t num_scenarios = sizeof scenarios / sizeof scenarios[0];
