@@ -27,7 +27,8 @@ static const ffai_status expected[] = {
 static char now[160];
 
 /* AddressSanitizer's, where the program is built with it. */
-void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+void __sanitizer_set_death_callback(void (*callback)(void))
+    __attribute__((weak)); // NOLINT(bugprone-reserved-identifier)
 
 static void tell(void)
 {
