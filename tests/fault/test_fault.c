@@ -27,8 +27,8 @@ static const ffai_status expected[] = {
 static char now[160];
 
 /* AddressSanitizer's, where the program is built with it. */
-void __sanitizer_set_death_callback(void (*callback)(void))
-    __attribute__((weak)); // NOLINT(bugprone-reserved-identifier)
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 static void tell(void)
 {
