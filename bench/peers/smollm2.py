@@ -4,7 +4,7 @@
 Both continue the same prompt greedily from the same GGUF file on the same number of threads; a round is one run of
 each. Prints every round and the medians. Needs llama-cpp-python (see requirements.txt).
 
-    bench/peers/smollm2.py --model SmolLM2-135M-Instruct.Q4_1.gguf [--rounds 7] [--tokens 128] [--threads 2]
+    bench/peers/smollm2.py --model SmolLM2-135M-Instruct.Q4_1.gguf [--rounds 7] [--tokens 128] [--threads 2] [--chart FILE.png]
 """
 
 import argparse
@@ -46,6 +46,26 @@ def run_llama(llama, args):
     return count / (time.perf_counter() - start)
 
 
+def draw(path, rates, args):
+    """A bar for each engine's median, a dot for each round."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 2.2), layout="constrained")
+    for i, (name, values) in enumerate(rates.items()):
+        median = statistics.median(values)
+        axes.barh(i, median, color=["#2a6f97", "#adb5bd"][i], height=0.55)
+        axes.plot(values, [i] * len(values), ".", color="black", markersize=4)
+        axes.text(median * 0.02, i, f"{median:.0f}", va="center", color="white", fontweight="bold")
+    axes.set_yticks(range(len(rates)), rates)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"tokens a second, SmolLM2-135M Q4_1, {args.threads} threads: median of {args.rounds} rounds")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
@@ -53,6 +73,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--chart", help="draw the rounds and medians into this PNG")
     args = parser.parse_args()
     llama = load_llama(args)
     run_ffai(args), run_llama(llama, args)  # warm-up
@@ -64,6 +85,8 @@ def main():
     ratios = [a / b for a, b in zip(ours, theirs)]
     print(f"median: ffai {statistics.median(ours):.1f} tok/s, llama.cpp {statistics.median(theirs):.1f} tok/s, "
           f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    if args.chart:
+        draw(args.chart, {"ffai": ours, "llama.cpp 0.3.36": theirs}, args)
 
 
 if __name__ == "__main__":
