@@ -61,6 +61,7 @@ bench: build
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 format: develop
 	@$(C_FILES) | xargs -0 clang-format -i

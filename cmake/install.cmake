@@ -17,4 +17,4 @@ install(FILES share/completions/zsh/_ffai DESTINATION ${CMAKE_INSTALL_DATADIR}/z
 install(FILES share/completions/fish/ffai.fish
     DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d OPTIONAL)
 install(FILES LICENSE README.md TYPE DOC OPTIONAL)
-install(DIRECTORY docs/ TYPE DOC FILES_MATCHING PATTERN "*.md")
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.png")

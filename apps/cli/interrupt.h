@@ -1,4 +1,4 @@
-/* Ctrl-C: the first asks the command to end, the second ends the process. */
+/* Ctrl-C, SIGTERM and SIGHUP: the first asks the command to end, the second of a kind ends the process. */
 #ifndef FFAI_CLI_INTERRUPT_H
 #define FFAI_CLI_INTERRUPT_H
 

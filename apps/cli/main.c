@@ -95,6 +95,7 @@ int main(int argc, char **argv)
     static output out = {.descriptor = STDOUT_FILENO};
     occupy_standard_streams();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with a message */
     const int status = dispatch(&out, argc > 0 ? argv + 1 : argv);
     return finish_output(&out, status);
 }

@@ -78,7 +78,7 @@ typedef struct ffai_generation {
     char *text; /**< UTF-8, ended by a 0; special tokens left out; empty if the model has no tokenizer */
     size_t text_size;
     ffai_finish_reason finish_reason;
-    size_t prompt_tokens;
+    size_t prompt_tokens;   /**< that were evaluated: fewer than given only if cancelled */
     double prefill_seconds; /**< to the first token */
     double decode_seconds;  /**< after it */
 } ffai_generation;

@@ -78,6 +78,7 @@ static ffai_status evaluate_prompt(generator *g, const int32_t *prompt, size_t n
         const size_t count = n - done < g->step_size ? n - done : g->step_size;
         FFAI__TRY(evaluate_chunk(g, prompt + done, count, done + count == n, err));
         done += count;
+        g->result->prompt_tokens = done;
         *cancelled = !keep_going(g, done, n);
     }
     return FFAI_OK;
@@ -205,7 +206,6 @@ static ffai_status run(generator *g, const int32_t *prompt, size_t n, ffai_error
 {
     bool cancelled = false;
     FFAI__TRY(prepare(g, n, err));
-    g->result->prompt_tokens = n;
     const double start = ffai__now();
     FFAI__TRY(evaluate_prompt(g, prompt, n, &cancelled, err));
     const double first = ffai__now();

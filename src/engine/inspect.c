@@ -30,9 +30,12 @@ static json_t *describe_config(const ffai__config *c)
 static json_t *describe_parameters(const ffai_parameters *p)
 {
     json_t *all = json_object();
+    /* Those that count something are integers. */
 #define FFAI_DESCRIBE(name, least, most)                                                                               \
     json_object_set_new(all, #name,                                                                                    \
-                        json_pack("{s:f, s:s}", "value", p->name.value, "source", ffai_source_name(p->name.source)));
+                        json_pack("{s:o, s:s}", "value",                                                               \
+                                  (most) > 100 ? json_integer((json_int_t)p->name.value) : json_real(p->name.value),   \
+                                  "source", ffai_source_name(p->name.source)));
     FFAI_PARAMETER_LIST(FFAI_DESCRIBE)
 #undef FFAI_DESCRIBE
     return all;
