@@ -25,7 +25,7 @@ export PKG_CONFIG_PATH
 library=$(pkg-config --variable=libdir ffai)
 [ -e "$library/libffai.so" ] || fail 'no libffai.so where ffai.pc says'
 [ -e "$prefix/include/ffai/ffai.h" ] || fail 'no ffai/ffai.h'
-[ -e "$prefix/share/doc/ffai/developing.md" ] || fail 'no documents'
+[ -e "$prefix/share/doc/ffai/README.md" ] && [ -e "$prefix/share/doc/ffai/docs/developing.md" ] || fail 'no documents'
 
 # Every function in the headers is in the shared library, and nothing else is.
 nm -D --defined-only "$library/libffai.so" | sed 's/.* //' | grep '^ffai' | sort >"$work/exported"
