@@ -56,8 +56,8 @@ static ffai_status check_replaceable(const char *path, bool overwrite, ffai_erro
     if (!found.anything)
         return FFAI_OK;
     if (!overwrite)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "%s: exists and is not empty: name another folder, or overwrite it (--force)",
-                          path);
+        return ffai__fail(err, FFAI_E_ARGUMENT,
+                          "%s: exists and is not empty: name another folder, or overwrite it (--force)", path);
     if (found.folders || !found.config)
         return ffai__fail(err, FFAI_E_ARGUMENT,
                           "%s: will not be overwritten: it is no checkpoint's folder (one with config.json and no "
