@@ -20,6 +20,15 @@ static ffai_status broken(const checker *c, const char *what)
     return ffai__fail(c->err, FFAI_E_INTERNAL, "program: instruction %zu: %s: %s", c->index, what, line);
 }
 
+/* A broken promise that a checkpoint can cause: matrices whose sizes do not fit each other. */
+static ffai_status misfit(const checker *c, const char *what)
+{
+    char line[256];
+    ffai__instruction_print(line, sizeof line, c->program, c->index);
+    return ffai__fail(c->err, FFAI_E_FORMAT, "%s: %s, so config and weights disagree: %s",
+                      c->program->instructions[c->index].scope, what, line);
+}
+
 static const ffai__instruction *current(const checker *c)
 {
     return &c->program->instructions[c->index];
@@ -122,7 +131,7 @@ static ffai_status check_linear_shared(const checker *c)
 static ffai_status check_linear_add(const checker *c)
 {
     FFAI__TRY(check_matrix(c, in(c, 0), current(c)->in[1], current(c)->in[2], out(c, 0)));
-    return same_shape(in(c, 3), out(c, 0)) ? FFAI_OK : broken(c, "the residual's shape is not the output's");
+    return same_shape(in(c, 3), out(c, 0)) ? FFAI_OK : misfit(c, "the residual's shape is not the output's");
 }
 
 static ffai_status check_rms_norm(const checker *c)
@@ -144,7 +153,7 @@ static ffai_status check_rope(const checker *c)
     if (rope->head_dim < 2 || rope->dims < 2 || rope->dims % 2 || rope->dims > rope->head_dim)
         return broken(c, "the rotary dimensions are out of range");
     if (in(c, 0)->columns % rope->head_dim || !rope->inv_freq)
-        return broken(c, "the input is not made of whole heads");
+        return misfit(c, "the input is not made of whole heads");
     if (in(c, 0)->rows != FFAI__ROWS_T)
         return broken(c, "only the step's rows have positions");
     return same_shape(in(c, 0), out(c, 0)) ? FFAI_OK : broken(c, "the output's shape is not the input's");
@@ -164,7 +173,7 @@ static ffai_status check_heads(const checker *c, const ffai__value_info *store, 
         instruction->attributes.attention.window != c->program->groups[s->group].window)
         return broken(c, "the attributes are not the store's");
     if (x->rows != FFAI__ROWS_T || x->columns != (int64_t)heads * s->head_dim)
-        return broken(c, "an input is not made of the right number of heads");
+        return misfit(c, "an input is not made of the right number of heads");
     return FFAI_OK;
 }
 
@@ -193,7 +202,7 @@ static ffai_status check_pointwise(const checker *c, int inputs)
 {
     for (int i = 0; i < inputs; i++) {
         if (!same_shape(in(c, i), out(c, 0)))
-            return broken(c, "the shapes differ");
+            return misfit(c, "the shapes differ");
     }
     return FFAI_OK;
 }
@@ -284,6 +293,10 @@ static ffai_status check_values(const ffai__program *program, ffai_error *err)
         const ffai__value_info *value = &program->values[i];
         if (value->kind == FFAI__WEIGHT)
             FFAI__TRY(check_weight(value->weight, err));
+        const bool transient = value->kind == FFAI__ACTIVATION || value->kind == FFAI__IDS;
+        if (transient && (value->columns < 1 || value->columns > INT32_MAX))
+            return ffai__fail(err, FFAI_E_INTERNAL, "program: value %zu: has %lld columns", i,
+                              (long long)value->columns);
         if (value->kind == FFAI__STORE && (value->store < 0 || (size_t)value->store >= program->num_stores))
             return ffai__fail(err, FFAI_E_INTERNAL, "program: value %zu: no such store", i);
     }
