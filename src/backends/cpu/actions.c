@@ -9,6 +9,7 @@ typedef struct maker {
     ffai__cpu_run *run;
     const ffai__instruction *instruction;
     bool failed;
+    ffai__action ignored; /* what is emitted after a failure */
 } maker;
 
 /* What all threads need whole is computed by each of them: that is faster than waiting for one. */
@@ -28,7 +29,6 @@ bool ffai__cpu_replicates(const ffai__cpu_run *run, const ffai__action *action)
 
 static ffai__action *emit(maker *m, ffai__action_kind kind)
 {
-    static ffai__action ignored;
     ffai__cpu_run *run = m->run;
     if (run->num_actions == run->capacity_actions && !m->failed) {
         const size_t capacity = 2 * run->capacity_actions + 64;
@@ -40,7 +40,7 @@ static ffai__action *emit(maker *m, ffai__action_kind kind)
         }
     }
     if (m->failed)
-        return &ignored;
+        return &m->ignored;
     ffai__action *action = &run->actions[run->num_actions++];
     *action = (ffai__action){.kind = kind, .instruction = m->instruction};
     action->x = m->instruction ? m->instruction->in[0] : FFAI__NONE;
