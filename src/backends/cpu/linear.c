@@ -88,7 +88,8 @@ static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu
 
 static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa isa)
 {
-    return &tier_of(isa)->dense[dtype == FFAI__BF16 ? 2 : dtype == FFAI__F16 ? 1 : 0];
+    const ffai__linear_tier *tier = tier_of(isa);
+    return dtype == FFAI__BF16 ? &tier->dense_bf16 : dtype == FFAI__F16 ? &tier->dense_f16 : &tier->dense_f32;
 }
 
 static uint64_t affine_tile_bytes(const ffai__weight *weight)

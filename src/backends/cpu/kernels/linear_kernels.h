@@ -92,13 +92,10 @@ typedef struct ffai__linear_kernels {
     void (*compute)(const ffai__linear_job *job);
 } ffai__linear_kernels;
 
-enum { FFAI__DENSE_COUNT = 3 };
-
-/* A tier's kernels: affine ones for every width, dense ones by dtype (f32, f16, bf16). */
+/* A tier's kernels, as kernels.def lists them. */
 typedef struct ffai__linear_tier {
-    ffai__linear_kernels fixed;
-    ffai__linear_kernels affine_f32;
-    ffai__linear_kernels dense[FFAI__DENSE_COUNT];
+#define LINEAR_KERNEL(name, text) ffai__linear_kernels name;
+#include "kernels.def"
 } ffai__linear_tier;
 
 extern const ffai__linear_tier ffai__linear_scalar;

@@ -60,7 +60,7 @@ DEFINE_DENSE(dense_bf16, DENSE_BF16, ROWS_3_1)
 const ffai__linear_tier ffai__linear_avx2 = {
     .fixed = {"affine fixed-point avx2", FFAI__INPUT_FIXED, ffai__linear_prepare_fixed_avx2, fixed},
     .affine_f32 = {"affine float32 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, affine_f32},
-    .dense = {{"f32 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
-              {"f16 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
-              {"bf16 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16}},
+    .dense_f32 = {"f32 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
+    .dense_f16 = {"f16 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
+    .dense_bf16 = {"bf16 avx2", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16},
 };

@@ -45,7 +45,7 @@ DEFINE_DENSE(dense_bf16, DENSE_BF16, ROWS_8_4_2_1)
 const ffai__linear_tier ffai__linear_avx512 = {
     .fixed = {"affine fixed-point avx512", FFAI__INPUT_FIXED, ffai__linear_prepare_fixed_avx2, fixed},
     .affine_f32 = {"affine float32 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, affine_f32},
-    .dense = {{"f32 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
-              {"f16 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
-              {"bf16 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16}},
+    .dense_f32 = {"f32 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
+    .dense_f16 = {"f16 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
+    .dense_bf16 = {"bf16 avx512", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16},
 };

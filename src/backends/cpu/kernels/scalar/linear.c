@@ -229,7 +229,7 @@ DEFINE_DENSE(dense_bf16, DENSE_BF16, ROWS_1)
 const ffai__linear_tier ffai__linear_scalar = {
     .fixed = {"affine fixed-point scalar", FFAI__INPUT_FIXED, prepare_fixed_scalar, fixed},
     .affine_f32 = {"affine float32 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, affine_f32},
-    .dense = {{"f32 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
-              {"f16 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
-              {"bf16 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16}},
+    .dense_f32 = {"f32 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f32},
+    .dense_f16 = {"f16 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_f16},
+    .dense_bf16 = {"bf16 scalar", FFAI__INPUT_F32, ffai__linear_prepare_f32, dense_bf16},
 };
