@@ -207,16 +207,17 @@ int main(int argc, char **argv)
     const size_t memory = (size_t)(argc > 1 ? atoi(argv[1]) : 256) << 20;
     ffai__cpu_features machine;
     ffai__cpu_features_detect(&machine);
-    const ffai__isa best = ffai__isa_best(&machine);
+    ffai__cpu_features plain = machine;
+    plain.avx512_vnni = false;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (argc > 2 && !strstr(formats[i].name, argv[2]))
             continue;
-        if (best == FFAI__ISA_AVX512)
-            measure(&formats[i], memory, best, &machine);
-        ffai__cpu_features plain = machine;
-        plain.avx512_vnni = false;
-        for (int isa = (int)best; isa > (int)FFAI__ISA_SCALAR; isa--)
-            measure(&formats[i], memory, (ffai__isa)isa, &plain);
+        for (int isa = FFAI__ISA_COUNT - 1; isa > (int)FFAI__ISA_SCALAR; isa--) {
+            if (ffai__isa_runs(&machine, (ffai__isa)isa))
+                measure(&formats[i], memory, (ffai__isa)isa, &machine);
+        }
+        if (ffai__isa_runs(&machine, FFAI__ISA_AVX512) && machine.avx512_vnni)
+            measure(&formats[i], memory, FFAI__ISA_AVX512, &plain);
     }
     return 0;
 }

@@ -1,29 +1,60 @@
+#define _DEFAULT_SOURCE /* syscall */
 #include "cpu_features.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 enum { EAX, EBX, ECX, EDX };
 
 /* State components of XCR0 (Intel SDM volume 1, 13.3). */
-#define XCR0_AVX    0x06u /* SSE, AVX */
-#define XCR0_AVX512 0xE6u /* and opmask, upper halves of ZMM0-15, ZMM16-31 */
+#define XCR0_AVX    0x06u    /* SSE, AVX */
+#define XCR0_AVX512 0xE6u    /* and opmask, upper halves of ZMM0-15, ZMM16-31 */
+#define XCR0_TILES  0x60000u /* tile configuration, tile data */
 
 static bool bit(uint32_t value, int index)
 {
     return (value >> index) & 1u;
 }
 
-static void read_extended(ffai__cpu_features *features, const ffai__cpu_probe *probe, bool avx512_state)
+/* The kernels count on palette 1 as every processor with AMX has had it: eight tiles of 16 rows of 64 bytes, and
+ * products of a whole tile (Intel SDM volume 2, CPUID leaves 1DH and 1EH). */
+static bool usual_tiles(const ffai__cpu_probe *probe)
+{
+    uint32_t leaf[4] = {0};
+    probe->cpuid(leaf, 0x1D, 0, probe->context);
+    if (leaf[EAX] < 1)
+        return false;
+    probe->cpuid(leaf, 0x1D, 1, probe->context);
+    const bool sizes = leaf[EAX] >> 16 == 1024 && (leaf[EBX] & 0xFFFF) == 64 && (leaf[ECX] & 0xFFFF) == 16;
+    const bool eight = leaf[EBX] >> 16 >= 8;
+    probe->cpuid(leaf, 0x1E, 0, probe->context);
+    const bool products = (leaf[EBX] & 0xFF) >= 16 && (leaf[EBX] >> 8 & 0xFFFF) >= 64;
+    return sizes && eight && products;
+}
+
+static void read_amx(ffai__cpu_features *features, const ffai__cpu_probe *probe, uint32_t last_leaf, uint32_t edx7)
+{
+    if (!bit(edx7, 24) || last_leaf < 0x1E || !usual_tiles(probe) || !probe->permit_tiles(probe->context))
+        return;
+    features->amx_tile = true;
+    features->amx_bf16 = bit(edx7, 22);
+    features->amx_int8 = bit(edx7, 25);
+}
+
+static void read_extended(ffai__cpu_features *features, const ffai__cpu_probe *probe, uint32_t last_leaf, uint64_t xcr0)
 {
     uint32_t leaf[4] = {0};
     probe->cpuid(leaf, 7, 0, probe->context);
     const uint32_t last_subleaf = leaf[EAX];
     features->avx2 = bit(leaf[EBX], 5);
-    if (!avx512_state || !bit(leaf[EBX], 16))
+    const uint32_t edx = leaf[EDX];
+    if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || !bit(leaf[EBX], 16))
         return;
     features->avx512f = true;
     features->avx512dq = bit(leaf[EBX], 17);
@@ -35,6 +66,8 @@ static void read_extended(ffai__cpu_features *features, const ffai__cpu_probe *p
         probe->cpuid(leaf, 7, 1, probe->context);
         features->avx512_bf16 = bit(leaf[EAX], 5);
     }
+    if ((xcr0 & XCR0_TILES) == XCR0_TILES)
+        read_amx(features, probe, last_leaf, edx);
 }
 
 void ffai__cpu_features_read(ffai__cpu_features *features, const ffai__cpu_probe *probe)
@@ -56,7 +89,7 @@ void ffai__cpu_features_read(ffai__cpu_features *features, const ffai__cpu_probe
     features->fma = bit(leaf[ECX], 12);
     features->f16c = bit(leaf[ECX], 29);
     if (last_leaf >= 7)
-        read_extended(features, probe, (xcr0 & XCR0_AVX512) == XCR0_AVX512);
+        read_extended(features, probe, last_leaf, xcr0);
 }
 
 #if defined(__x86_64__)
@@ -75,9 +108,21 @@ static uint64_t machine_xcr0(const void *context)
     return (uint64_t)high << 32 | low;
 }
 
+/* Linux hands out the 8 KiB of tile data on request (Documentation/arch/x86/xstate.rst). */
+static bool machine_permit_tiles(const void *context)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    (void)context;
+#if defined(SYS_arch_prctl)
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
 void ffai__cpu_features_detect(ffai__cpu_features *features)
 {
-    const ffai__cpu_probe machine = {machine_cpuid, machine_xcr0, NULL};
+    const ffai__cpu_probe machine = {machine_cpuid, machine_xcr0, machine_permit_tiles, NULL};
     ffai__cpu_features_read(features, &machine);
 }
 #else
@@ -87,36 +132,71 @@ void ffai__cpu_features_detect(ffai__cpu_features *features)
 }
 #endif
 
+bool ffai__isa_runs(const ffai__cpu_features *features, ffai__isa isa)
+{
+    const ffai__cpu_features *f = features;
+    switch (isa) {
+    case FFAI__ISA_SCALAR:
+        return true;
+    case FFAI__ISA_NEON:
+        return f->neon;
+    case FFAI__ISA_AVX2:
+        return f->avx2 && f->fma && f->f16c;
+    case FFAI__ISA_AVX512:
+        return ffai__isa_runs(f, FFAI__ISA_AVX2) && f->avx512f && f->avx512bw && f->avx512vl && f->avx512dq;
+    case FFAI__ISA_AMX:
+        return ffai__isa_runs(f, FFAI__ISA_AVX512) && f->avx512_vnni && f->amx_tile && f->amx_int8 && f->amx_bf16;
+    case FFAI__ISA_COUNT:
+    default:
+        return false;
+    }
+}
+
 ffai__isa ffai__isa_best(const ffai__cpu_features *features)
 {
-    if (!features->avx2 || !features->fma || !features->f16c)
-        return FFAI__ISA_SCALAR;
-    const bool avx512 = features->avx512f && features->avx512bw && features->avx512vl && features->avx512dq;
-    return avx512 ? FFAI__ISA_AVX512 : FFAI__ISA_AVX2;
+    ffai__isa best = FFAI__ISA_SCALAR;
+    for (ffai__isa isa = FFAI__ISA_SCALAR; isa < FFAI__ISA_COUNT; isa++)
+        best = ffai__isa_runs(features, isa) ? isa : best;
+    return best;
 }
 
 const char *ffai__isa_name(ffai__isa isa)
 {
-    static const char *const names[FFAI__ISA_COUNT] = {"scalar", "avx2", "avx512"};
+    static const char *const names[FFAI__ISA_COUNT] = {"scalar", "neon", "avx2", "avx512", "amx"};
     return names[isa];
+}
+
+enum { NAMES_SIZE = 64 };
+
+/* "scalar, avx2": the tiers that run. */
+static const char *list_tiers(char names[NAMES_SIZE], const ffai__cpu_features *features)
+{
+    int length = 0;
+    for (ffai__isa isa = FFAI__ISA_SCALAR; isa < FFAI__ISA_COUNT; isa++) {
+        if (ffai__isa_runs(features, isa))
+            length += snprintf(names + length, (size_t)(NAMES_SIZE - length), "%s%s", length ? ", " : "",
+                               ffai__isa_name(isa));
+    }
+    return names;
 }
 
 ffai_status ffai__isa_choose(ffai__isa *isa, const ffai__cpu_features *features, ffai_error *err)
 {
-    const ffai__isa best = ffai__isa_best(features);
     const char *wanted = getenv("FFAI_ISA");
     if (!wanted || !*wanted) {
-        *isa = best;
+        *isa = ffai__isa_best(features);
         return FFAI_OK;
     }
-    for (ffai__isa i = FFAI__ISA_SCALAR; i < FFAI__ISA_COUNT; i++) {
-        if (strcmp(wanted, ffai__isa_name(i)) != 0)
-            continue;
-        if (i > best)
-            return ffai__fail(err, FFAI_E_UNSUPPORTED, "FFAI_ISA: this machine cannot run %s; its best is %s", wanted,
-                              ffai__isa_name(best));
-        *isa = i;
-        return FFAI_OK;
-    }
-    return ffai__fail(err, FFAI_E_ARGUMENT, "FFAI_ISA: \"%s\" is none of scalar, avx2, avx512", wanted);
+    ffai__isa named = FFAI__ISA_SCALAR;
+    while (named < FFAI__ISA_COUNT && strcmp(wanted, ffai__isa_name(named)) != 0)
+        named++;
+    char names[NAMES_SIZE];
+    if (named == FFAI__ISA_COUNT)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "FFAI_ISA: there is no \"%s\"; this machine runs %s", wanted,
+                          list_tiers(names, features));
+    if (!ffai__isa_runs(features, named))
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "FFAI_ISA: this machine cannot run %s; it runs %s", wanted,
+                          list_tiers(names, features));
+    *isa = named;
+    return FFAI_OK;
 }

@@ -1,4 +1,5 @@
-/* Which instruction sets this process may use: CPUID and, for the registers' state, XCR0. */
+/* Which instruction sets this process may use: CPUID; for the registers' state, XCR0; for AMX's tiles, the kernel's
+ * permission too. */
 #ifndef FFAI_CPU_FEATURES_H
 #define FFAI_CPU_FEATURES_H
 
@@ -10,17 +11,31 @@
 typedef struct ffai__cpu_features {
     bool avx2, fma, f16c;
     bool avx512f, avx512bw, avx512vl, avx512dq, avx512vbmi, avx512_vnni, avx512_bf16;
+    bool amx_tile, amx_int8, amx_bf16; /* with tiles of the usual size, and the permission to use them */
+    bool neon;                         /* Advanced SIMD */
 } ffai__cpu_features;
 
-/* Tiers of kernels, each a superset of the one before on its architecture. */
-typedef enum ffai__isa { FFAI__ISA_SCALAR, FFAI__ISA_AVX2, FFAI__ISA_AVX512, FFAI__ISA_COUNT } ffai__isa;
+/* Tiers of kernels. On one architecture a later one is faster and runs only where the ones before it do. */
+typedef enum ffai__isa {
+    FFAI__ISA_SCALAR,
+    FFAI__ISA_NEON,
+    FFAI__ISA_AVX2,
+    FFAI__ISA_AVX512,
+    FFAI__ISA_AMX,
+    FFAI__ISA_COUNT
+} ffai__isa;
 
+/* Where a processor has AMX, this asks the kernel for its tiles: for this process, the threads that it has and those
+ * that it starts. */
 void ffai__cpu_features_detect(ffai__cpu_features *features);
+/* Whether these features allow a tier. */
+bool ffai__isa_runs(const ffai__cpu_features *features, ffai__isa isa);
 /* The best tier these features allow. */
 ffai__isa ffai__isa_best(const ffai__cpu_features *features);
+/* scalar, neon, avx2, avx512, amx. */
 const char *ffai__isa_name(ffai__isa isa);
-/* The tier to use: the best one, or the one that FFAI_ISA names (scalar, avx2, avx512). FFAI_E_ARGUMENT for an
- * unknown name, FFAI_E_UNSUPPORTED for one this machine cannot run. */
+/* The tier to use: the best one, or the one that FFAI_ISA names. FFAI_E_ARGUMENT for an unknown name,
+ * FFAI_E_UNSUPPORTED for one this machine cannot run; both messages name those that it can. */
 ffai_status ffai__isa_choose(ffai__isa *isa, const ffai__cpu_features *features, ffai_error *err);
 
 /* Where detection gets its facts, so that a test can play another machine. */
@@ -29,6 +44,8 @@ typedef struct ffai__cpu_probe {
     void (*cpuid)(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, const void *context);
     /* XCR0; asked for only where CPUID says that XGETBV works. */
     uint64_t (*xcr0)(const void *context);
+    /* Ask the kernel for AMX's tile data; asked only where CPUID and XCR0 have it. False: refused. */
+    bool (*permit_tiles)(const void *context);
     const void *context;
 } ffai__cpu_probe;
 

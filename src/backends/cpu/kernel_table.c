@@ -2,12 +2,13 @@
 
 const ffai__kernels *ffai__kernels_of(ffai__isa isa)
 {
+    static const ffai__kernels *const tables[FFAI__ISA_COUNT] = {
+        [FFAI__ISA_SCALAR] = &ffai__kernels_scalar,
 #if defined(__x86_64__)
-    if (isa == FFAI__ISA_AVX2)
-        return &ffai__kernels_avx2;
-    if (isa == FFAI__ISA_AVX512)
-        return &ffai__kernels_avx512;
+        [FFAI__ISA_AVX2] = &ffai__kernels_avx2,
+        [FFAI__ISA_AVX512] = &ffai__kernels_avx512,
+        [FFAI__ISA_AMX] = &ffai__kernels_avx512,
 #endif
-    (void)isa;
-    return &ffai__kernels_scalar;
+    };
+    return tables[isa] ? tables[isa] : &ffai__kernels_scalar;
 }

@@ -60,16 +60,15 @@ static bool dense_supported(const ffai__weight *weight)
 
 static const ffai__linear_tier *tier_of(ffai__isa isa)
 {
-    switch (isa) {
+    static const ffai__linear_tier *const tiers[FFAI__ISA_COUNT] = {
+        [FFAI__ISA_SCALAR] = &ffai__linear_scalar,
 #if defined(__x86_64__)
-    case FFAI__ISA_AVX512:
-        return &ffai__linear_avx512;
-    case FFAI__ISA_AVX2:
-        return &ffai__linear_avx2;
+        [FFAI__ISA_AVX2] = &ffai__linear_avx2,
+        [FFAI__ISA_AVX512] = &ffai__linear_avx512,
+        [FFAI__ISA_AMX] = &ffai__linear_avx512,
 #endif
-    default:
-        return &ffai__linear_scalar;
-    }
+    };
+    return tiers[isa] ? tiers[isa] : &ffai__linear_scalar;
 }
 
 static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu_features *features,
@@ -78,7 +77,7 @@ static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu
     if (f32_activations)
         return &tier_of(isa)->affine_f32;
 #if defined(__x86_64__)
-    if (isa == FFAI__ISA_AVX512 && features->avx512_vnni)
+    if (isa == FFAI__ISA_AMX || (isa == FFAI__ISA_AVX512 && features->avx512_vnni))
         return &ffai__linear_avx512_vnni;
 #else
     (void)features;

@@ -145,21 +145,21 @@ typedef struct tier {
     ffai__cpu_features features;
 } tier;
 
-enum { MOST_TIERS = 4 };
+enum { MOST_TIERS = FFAI__ISA_COUNT + 1 };
 
 static int list_tiers(tier tiers[MOST_TIERS])
 {
     ffai__cpu_features machine;
     ffai__cpu_features_detect(&machine);
-    const ffai__isa best = ffai__isa_best(&machine);
     int count = 0;
-    for (ffai__isa isa = FFAI__ISA_SCALAR; isa <= best; isa++) {
-        tier t = {isa, machine};
-        t.features.avx512_vnni = false;
-        tiers[count++] = t;
+    for (ffai__isa isa = FFAI__ISA_SCALAR; isa < FFAI__ISA_COUNT; isa++) {
+        if (ffai__isa_runs(&machine, isa))
+            tiers[count++] = (tier){isa, machine};
     }
-    if (best == FFAI__ISA_AVX512 && machine.avx512_vnni)
-        tiers[count++] = (tier){best, machine};
+    if (ffai__isa_runs(&machine, FFAI__ISA_AVX512) && machine.avx512_vnni) {
+        tiers[count] = (tier){FFAI__ISA_AVX512, machine};
+        tiers[count++].features.avx512_vnni = false;
+    }
     return count;
 }
 
