@@ -15,7 +15,7 @@ foreach(library libffai_static libffai_shared)
     set_target_properties(${library} PROPERTIES OUTPUT_NAME ffai LINKER_LANGUAGE C)
     target_include_directories(${library} INTERFACE ${PROJECT_SOURCE_DIR}/include)
     target_link_libraries(${library} PRIVATE
-        PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC Threads::Threads m)
+        PkgConfig::JANSSON PkgConfig::HWLOC PkgConfig::PCRE2 PkgConfig::UTF8PROC Threads::Threads m)
 endforeach()
 set_target_properties(libffai_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 if(NOT FFAI_SANITIZE) # a sanitizer's own symbols come from the program

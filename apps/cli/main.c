@@ -90,10 +90,18 @@ static int dispatch(output *out, char **arguments)
     return report_usage("\"%.60s\": unknown command: ffai help lists them", first);
 }
 
+/* hwloc looks for graphics cards with plugins, where the distribution has them: a start of 3.3 ms rather than 0.7 ms
+ * with all the libraries that these bring along. Nothing here wants to know. */
+static void leave_out_hwloc_plugins(void)
+{
+    (void)setenv("HWLOC_PLUGINS_PATH", "", 0);
+}
+
 int main(int argc, char **argv)
 {
     static output out = {.descriptor = STDOUT_FILENO};
     occupy_standard_streams();
+    leave_out_hwloc_plugins();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with a message */
     const int status = dispatch(&out, argc > 0 ? argv + 1 : argv);

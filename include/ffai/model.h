@@ -40,7 +40,7 @@ typedef struct ffai_load_event {
 
 typedef struct ffai_model_options {
     const char *backend;    /**< "auto" (or NULL), "cpu" or "ref" */
-    int threads;            /**< 0: one for each physical core this process may use */
+    int threads;            /**< 0: one for each physical core this process may use; at most 1024 */
     bool f32_activations;   /**< inputs of matrix products stay float32 */
     const char *fusions;    /**< "all" (or NULL), "none", or names joined by commas */
     unsigned capabilities;  /**< the ffai_capability bits wanted; 0: all the model has. FFAI_E_UNSUPPORTED if it
@@ -80,7 +80,7 @@ typedef struct ffai_model_info {
     const char *path;
     const char *family;
     const char *backend; /**< "cpu", "ref" */
-    const char *kernels; /**< a line: instruction set, threads */
+    const char *kernels; /**< a line: instruction set, threads, what they are bound to */
     unsigned capabilities;
     int64_t vocab_size;
     int64_t hidden_size;

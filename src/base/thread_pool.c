@@ -10,8 +10,6 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -49,7 +47,8 @@ struct ffai__thread_pool {
     atomic_int wary; /* barriers that are left of those after a long wait */
     bool stop;
     int size;
-    worker workers[]; /* [size - 1] */
+    const ffai__cores *cores; /* NULL: threads go anywhere */
+    worker workers[];         /* [size - 1] */
 };
 
 static void pause_core(void)
@@ -157,6 +156,8 @@ static void *worker_main(void *argument)
 {
     const worker *self = argument;
     ffai__thread_pool *pool = self->pool;
+    if (pool->cores)
+        ffai__cores_bind(NULL, pool->cores, self->index, pool->size);
     for (unsigned seen = 0;; seen++) {
         start_wait(pool, seen);
         if (pool->stop)
@@ -166,7 +167,7 @@ static void *worker_main(void *argument)
     }
 }
 
-void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
+static void run_task(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
 {
     if (pool->size == 1) {
         task(context, 0, 1);
@@ -177,6 +178,18 @@ void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void 
     gate_open(&pool->start);
     task(context, 0, pool->size);
     ffai__thread_pool_barrier(pool);
+}
+
+void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
+{
+    if (!pool->cores || !ffai__cores_bind_threads(pool->cores)) {
+        run_task(pool, task, context);
+        return;
+    }
+    ffai__affinity before;
+    ffai__cores_bind(&before, pool->cores, 0, pool->size);
+    run_task(pool, task, context);
+    ffai__cores_unbind(pool->cores, &before);
 }
 
 /* Signals meant for the process go to the threads it made itself; faults stay with the thread that makes them. */
@@ -215,17 +228,17 @@ static ffai_status start_workers(ffai__thread_pool *pool, ffai_error *err)
     return FFAI_OK;
 }
 
-ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, ffai_error *err)
+ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, const ffai__cores *cores, ffai_error *err)
 {
-    if (threads < 0 || threads > FFAI__MAX_THREADS)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 0 to %d", threads, FFAI__MAX_THREADS);
-    const int size = threads ? threads : ffai__physical_cores();
-    const size_t bytes = sizeof(ffai__thread_pool) + (size_t)(size - 1) * sizeof(worker);
+    if (threads < 1 || threads > FFAI__MAX_THREADS)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 1 to %d", threads, FFAI__MAX_THREADS);
+    const size_t bytes = sizeof(ffai__thread_pool) + (size_t)(threads - 1) * sizeof(worker);
     ffai__thread_pool *pool = ffai__malloc_aligned(bytes);
     if (!pool)
         return ffai__fail_memory(err, "threads", bytes);
     memset(pool, 0, bytes);
-    pool->size = size;
+    pool->size = threads;
+    pool->cores = cores;
     const ffai_status status = start_workers(pool, err);
     if (status != FFAI_OK) {
         ffai__free_aligned(pool);
@@ -246,65 +259,4 @@ void ffai__thread_pool_free(ffai__thread_pool *pool)
 int ffai__thread_pool_size(const ffai__thread_pool *pool)
 {
     return pool->size;
-}
-
-/* The first line of a small system file; false if it cannot be read. */
-static bool read_line(char *line, int size, const char *path)
-{
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    const bool ok = fgets(line, size, file) != NULL;
-    fclose(file);
-    return ok;
-}
-
-/* The lowest hardware thread of cpu's core; cpu itself where the system doesn't say. */
-static int first_sibling(int cpu)
-{
-    char path[96];
-    char line[64];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    if (!read_line(line, sizeof line, path))
-        return cpu;
-    const long first = strtol(line, NULL, 10);
-    return first >= 0 && first < CPU_SETSIZE ? (int)first : cpu;
-}
-
-static int cores_by_affinity(void)
-{
-    cpu_set_t allowed;
-    cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof allowed, &allowed))
-        return 1;
-    CPU_ZERO(&cores);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET((size_t)cpu, &allowed))
-            CPU_SET((size_t)first_sibling(cpu), &cores);
-    return CPU_COUNT(&cores);
-}
-
-/* cgroup 2: "quota period" in microseconds, or "max period". */
-static int cores_by_quota(void)
-{
-    char line[64];
-    if (!read_line(line, sizeof line, "/sys/fs/cgroup/cpu.max"))
-        return INT_MAX;
-    char *rest = NULL;
-    const long quota = strtol(line, &rest, 10);
-    const long period = strtol(rest, NULL, 10);
-    if (quota <= 0 || period <= 0)
-        return INT_MAX;
-    const long cores = quota / period + (quota % period != 0);
-    return cores < INT_MAX ? (int)cores : INT_MAX;
-}
-
-int ffai__physical_cores(void)
-{
-    const int affinity = cores_by_affinity();
-    const int quota = cores_by_quota();
-    const int cores = affinity < quota ? affinity : quota;
-    if (cores < 1)
-        return 1;
-    return cores < FFAI__MAX_THREADS ? cores : FFAI__MAX_THREADS;
 }

@@ -6,19 +6,17 @@
 #ifndef FFAI_BASE_THREAD_POOL_H
 #define FFAI_BASE_THREAD_POOL_H
 
-#include "failure.h"
+#include "cores.h"
 
 typedef struct ffai__thread_pool ffai__thread_pool;
 
 enum { FFAI__MAX_THREADS = 1024 };
 
-/* Physical cores this process may use: its affinity mask, one a core however many hardware threads it has, and
- * no more than its cgroup's processor quota. At least 1. */
-int ffai__physical_cores(void);
-
-/* A pool of `threads` (0: ffai__physical_cores()), the thread that calls ffai__thread_pool_run being one of them.
- * FFAI_E_ARGUMENT for a number out of range, FFAI_E_BACKEND if the system refuses a thread. */
-ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, ffai_error *err);
+/* A pool of `threads`, the thread that calls ffai__thread_pool_run being one of them. cores: where threads go, for
+ * as long as the pool lives; NULL: anywhere. The caller goes there for the time of a run.
+ * FFAI_E_ARGUMENT for a number that is not from 1 to FFAI__MAX_THREADS, FFAI_E_BACKEND if the system refuses a
+ * thread. */
+ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, const ffai__cores *cores, ffai_error *err);
 void ffai__thread_pool_free(ffai__thread_pool *pool); /* NULL is allowed */
 int ffai__thread_pool_size(const ffai__thread_pool *pool);
 

@@ -13,6 +13,7 @@ static void cpu_unload(ffai__plan *base)
     if (!plan)
         return;
     ffai__cpu_unpack(plan);
+    ffai__cores_free(plan->cores);
     ffai__free(plan);
 }
 
@@ -20,7 +21,8 @@ static ffai_status make_plan(ffai__cpu_plan *plan, const ffai__plan_options *opt
 {
     if (options->threads < 0 || options->threads > FFAI__MAX_THREADS)
         return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 0 to %d", options->threads, FFAI__MAX_THREADS);
-    plan->threads = options->threads ? options->threads : ffai__physical_cores();
+    FFAI__TRY(ffai__cores_find(&plan->cores, err));
+    plan->threads = options->threads ? options->threads : ffai__cores_default_threads(plan->cores);
     ffai__cpu_features_detect(&plan->features);
     FFAI__TRY(ffai__isa_choose(&plan->isa, &plan->features, err));
     plan->kernels = ffai__kernels_of(plan->isa);
@@ -47,8 +49,12 @@ static void cpu_describe(const ffai__plan *base, char *text, size_t size)
 {
     const ffai__cpu_plan *plan = (const ffai__cpu_plan *)base;
     const char *extras = plan->isa == FFAI__ISA_AVX512 && plan->features.avx512_vnni ? " (vnni)" : "";
-    snprintf(text, size, "cpu %s%s, %d thread%s", ffai__isa_name(plan->isa), extras, plan->threads,
-             plan->threads == 1 ? "" : "s");
+    const int nodes = ffai__cores_nodes(plan->cores, plan->threads);
+    char binding[48] = "not bound";
+    if (ffai__cores_bind_threads(plan->cores))
+        snprintf(binding, sizeof binding, "bound to %d NUMA node%s", nodes, nodes == 1 ? "" : "s");
+    snprintf(text, size, "cpu %s%s, %d thread%s, %s", ffai__isa_name(plan->isa), extras, plan->threads,
+             plan->threads == 1 ? "" : "s", binding);
 }
 
 static void cpu_close(ffai__run *base)
@@ -134,7 +140,7 @@ static ffai_status make_run(ffai__cpu_run *run, ffai_error *err)
     FFAI__TRY(reserve_stores(run, err));
     FFAI__TRY(ffai__cpu_make_places(run, err));
     ffai__cpu_make_barriers(run);
-    return ffai__thread_pool_create(&run->pool, run->plan->threads, err);
+    return ffai__thread_pool_create(&run->pool, run->plan->threads, run->plan->cores, err);
 }
 
 static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)

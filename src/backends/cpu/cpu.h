@@ -19,6 +19,7 @@ typedef struct ffai__cpu_plan {
     ffai__cpu_features features;
     ffai__isa isa;
     const ffai__kernels *kernels;
+    ffai__cores *cores; /* where threads go: the same for those that pack and those that run */
     int threads;
     ffai__packed *packed; /* [num_packed] every matrix of a product, once */
     size_t num_packed;

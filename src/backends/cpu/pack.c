@@ -178,7 +178,7 @@ static void fill_share(void *context, int thread, int num_threads)
 static ffai_status fill(packing *p, ffai_error *err)
 {
     ffai__thread_pool *pool = NULL;
-    FFAI__TRY(ffai__thread_pool_create(&pool, p->plan->threads, err));
+    FFAI__TRY(ffai__thread_pool_create(&pool, p->plan->threads, p->plan->cores, err));
     ffai__thread_pool_run(pool, fill_share, p);
     ffai__thread_pool_free(pool);
     report(p, 0);

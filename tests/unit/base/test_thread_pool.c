@@ -6,6 +6,8 @@
 /* cmocka wants the four above */
 #include <cmocka.h>
 
+#include <hwloc.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,7 @@ enum { MOST_THREADS = 8 };
 static ffai__thread_pool *new_pool(int threads)
 {
     ffai__thread_pool *pool = NULL;
-    assert_int_equal(ffai__thread_pool_create(&pool, threads, NULL), FFAI_OK);
+    assert_int_equal(ffai__thread_pool_create(&pool, threads, NULL, NULL), FFAI_OK);
     return pool;
 }
 
@@ -127,19 +129,54 @@ static void numbers_of_threads_out_of_range_are_refused(void **state)
     (void)state;
     ffai__thread_pool *pool = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    assert_int_equal(ffai__thread_pool_create(&pool, -1, &err), FFAI_E_ARGUMENT);
-    assert_int_equal(ffai__thread_pool_create(&pool, FFAI__MAX_THREADS + 1, &err), FFAI_E_ARGUMENT);
-    assert_string_equal(err.message, "threads: 1025 is not from 0 to 1024");
+    assert_int_equal(ffai__thread_pool_create(&pool, 0, NULL, &err), FFAI_E_ARGUMENT);
+    assert_int_equal(ffai__thread_pool_create(&pool, FFAI__MAX_THREADS + 1, NULL, &err), FFAI_E_ARGUMENT);
+    assert_string_equal(err.message, "threads: 1025 is not from 1 to 1024");
     assert_null(pool);
 }
 
-static void zero_threads_means_the_physical_cores(void **state)
+static void note_processor(void *context, int thread, int num_threads)
+{
+    int *processors = context;
+    (void)num_threads;
+    processors[thread] = sched_getcpu();
+}
+
+/* This machine's two first processors, as if each were a NUMA node. */
+static ffai__cores *two_nodes(void)
+{
+    ffai__cores *cores = NULL;
+    hwloc_topology_t topology = NULL;
+    assert_int_equal(hwloc_topology_init(&topology), 0);
+    assert_int_equal(hwloc_topology_set_synthetic(topology, "numanode:2 core:1 pu:1"), 0);
+    assert_int_equal(hwloc_topology_load(topology), 0);
+    assert_int_equal(ffai__cores_of_topology(&cores, topology, hwloc_topology_get_topology_cpuset(topology), 2, NULL),
+                     FFAI_OK);
+    hwloc_topology_destroy(topology);
+    return cores;
+}
+
+static void threads_and_their_caller_run_on_their_nodes(void **state)
 {
     (void)state;
-    ffai__thread_pool *pool = new_pool(0);
-    assert_int_equal(ffai__thread_pool_size(pool), ffai__physical_cores());
-    assert_true(ffai__physical_cores() >= 1);
-    ffai__thread_pool_free(pool);
+    cpu_set_t own;
+    cpu_set_t after;
+    assert_int_equal(sched_getaffinity(0, sizeof own, &own), 0);
+    if (!CPU_ISSET(0, &own) || !CPU_ISSET(1, &own))
+        skip();
+    ffai__cores *cores = two_nodes();
+    for (int threads = 1; threads <= 4; threads++) {
+        ffai__thread_pool *pool = NULL;
+        int processors[4] = {-1, -1, -1, -1};
+        assert_int_equal(ffai__thread_pool_create(&pool, threads, cores, NULL), FFAI_OK);
+        ffai__thread_pool_run(pool, note_processor, processors);
+        for (int i = 0; i < threads; i++)
+            assert_int_equal(processors[i], ffai__cores_node_of(cores, i, threads));
+        assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+        assert_true(CPU_EQUAL(&own, &after));
+        ffai__thread_pool_free(pool);
+    }
+    ffai__cores_free(cores);
 }
 
 static void many_barriers(void *context, int thread, int num_threads)
@@ -155,7 +192,7 @@ static void many_barriers(void *context, int thread, int num_threads)
 static void the_cost_of_a_barrier_is_reported(void **state)
 {
     (void)state;
-    relay r = {.pool = new_pool(0), .rounds = 20000};
+    relay r = {.pool = new_pool(2), .rounds = 20000};
     struct timespec begin;
     struct timespec end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -174,7 +211,7 @@ int main(void)
         cmocka_unit_test(parked_threads_wake_up),
         cmocka_unit_test(an_idle_pool_uses_no_processor_time),
         cmocka_unit_test(numbers_of_threads_out_of_range_are_refused),
-        cmocka_unit_test(zero_threads_means_the_physical_cores),
+        cmocka_unit_test(threads_and_their_caller_run_on_their_nodes),
         cmocka_unit_test(the_cost_of_a_barrier_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
