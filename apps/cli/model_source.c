@@ -37,8 +37,9 @@ ffai_status model_options(ffai_model_options *options, const model_settings *set
     return FFAI_OK;
 }
 
-ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
-                       ffai_error *err)
+/* random NULL: the checkpoint that the flags name. */
+static ffai_status load(ffai_model **out, double *seconds, const model_settings *settings,
+                        const ffai_random_model *random, bool without_tokenizer, ffai_error *err)
 {
     ffai_model_options options;
     ffai_status status = model_options(&options, settings, err);
@@ -49,11 +50,24 @@ ffai_status model_open(ffai_model **out, double *seconds, const model_settings *
     options.without_tokenizer = without_tokenizer;
     options.on_event = on_load;
     options.context = &p;
-    status = ffai_model_load(out, settings->path.text, &options, err);
+    status =
+        random ? ffai_model_make(out, random, &options, err) : ffai_model_load(out, settings->path.text, &options, err);
     progress_end(&p);
     if (seconds)
         *seconds = seconds_now() - p.begun;
     return status;
+}
+
+ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
+                       ffai_error *err)
+{
+    return load(out, seconds, settings, NULL, without_tokenizer, err);
+}
+
+ffai_status model_make(ffai_model **out, double *seconds, const model_settings *settings,
+                       const ffai_random_model *random, ffai_error *err)
+{
+    return load(out, seconds, settings, random, true, err);
 }
 
 ffai_kv_format kv_format(const session_settings *settings)

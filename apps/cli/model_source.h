@@ -2,7 +2,7 @@
 #ifndef FFAI_CLI_MODEL_SOURCE_H
 #define FFAI_CLI_MODEL_SOURCE_H
 
-#include <ffai/session.h>
+#include <ffai/bench.h>
 
 #include "options.h"
 
@@ -33,6 +33,10 @@ typedef struct session_settings {
  * *seconds may be NULL. */
 ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
                        ffai_error *err);
+
+/* The same with a model of random weights, without a tokenizer. */
+ffai_status model_make(ffai_model **out, double *seconds, const model_settings *settings,
+                       const ffai_random_model *random, ffai_error *err);
 
 /* What ffai_model_options the flags ask for; the strings stay those of the command line. */
 ffai_status model_options(ffai_model_options *options, const model_settings *settings, ffai_error *err);

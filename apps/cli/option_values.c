@@ -1,6 +1,6 @@
 #include "option_values.h"
 
-#include <ffai/model.h>
+#include <ffai/bench.h>
 
 #include <errno.h>
 #include <math.h>
@@ -131,25 +131,52 @@ static bool read_token(int32_t *out, const char **at)
     return id <= INT32_MAX;
 }
 
-static bool tokens_value(setting *out, const char *text, char *why, size_t why_size)
+static bool tokens_value(setting *out, const char *text, const char *entries, char *why, size_t why_size)
 {
     size_t most = 1;
     for (const char *c = text; *c; c++)
         most += *c == ',';
     out->tokens = malloc(most * sizeof *out->tokens);
     if (!out->tokens) {
-        snprintf(why, why_size, "not enough memory for %zu ids", most);
+        snprintf(why, why_size, "not enough memory for %zu entries", most);
         return false;
     }
     const char *at = text;
     for (out->num_tokens = 0; out->num_tokens < most; out->num_tokens++) {
         const bool last = out->num_tokens + 1 == most;
         if (!read_token(&out->tokens[out->num_tokens], &at) || *at++ != (last ? '\0' : ',')) {
-            snprintf(why, why_size, "entry %zu is not a token id: write ids as in 1,2,3", out->num_tokens + 1);
+            snprintf(why, why_size, "entry %zu is not %s", out->num_tokens + 1, entries);
             return false;
         }
     }
     return true;
+}
+
+static bool list_value(setting *out, const option *row, const char *text, char *why, size_t why_size)
+{
+    if (!tokens_value(out, text, "a whole number: write them as in 0,4096", why, why_size))
+        return false;
+    for (size_t i = 0; i < out->num_tokens; i++) {
+        char entry[16];
+        snprintf(entry, sizeof entry, "%d", (int)out->tokens[i]);
+        if (!in_range(row, entry, out->tokens[i], why, why_size))
+            return false;
+    }
+    return true;
+}
+
+/* The library knows which there are. */
+static bool shape_value(const char *text, char *why, size_t why_size)
+{
+    ffai_shape shape;
+    for (size_t i = 0; ffai_shape_get(&shape, i); i++) {
+        if (strcmp(shape.name, text) == 0)
+            return true;
+    }
+    int length = snprintf(why, why_size, "\"%.30s\" is none of", text);
+    for (size_t i = 0; length > 0 && (size_t)length < why_size && ffai_shape_get(&shape, i); i++)
+        length += snprintf(why + length, why_size - (size_t)length, "%s%s", i ? "|" : " ", shape.name);
+    return false;
 }
 
 /* The library's own words, without their "fusions: ". */
@@ -185,7 +212,11 @@ bool option_value_read(setting *out, const option *row, const char *text, char *
     case OPTION_FUSIONS:
         return fusions_value(text, why, why_size);
     case OPTION_TOKENS:
-        return tokens_value(out, text, why, why_size);
+        return tokens_value(out, text, "a token id: write ids as in 1,2,3", why, why_size);
+    case OPTION_LIST:
+        return list_value(out, row, text, why, why_size);
+    case OPTION_SHAPE:
+        return shape_value(text, why, why_size);
     default:
         return true;
     }

@@ -64,7 +64,7 @@ static parse_result refuse(const parser *p, const option *row, const char *why)
 static parse_result take(parser *p, const option *row, const char *value)
 {
     setting *out = setting_of(p->settings, row);
-    char why[160];
+    char why[256];
     if (out->given)
         return refuse(p, row, "is given twice");
     out->given = true;
@@ -151,7 +151,7 @@ parse_result options_parse(void *settings, const option_table *table, const char
 void options_release(void *settings, const option_table *table)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (table->rows[i].kind == OPTION_TOKENS)
+        if (table->rows[i].kind == OPTION_TOKENS || table->rows[i].kind == OPTION_LIST)
             free(setting_of(settings, &table->rows[i])->tokens);
     }
 }

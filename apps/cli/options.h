@@ -17,6 +17,8 @@ typedef enum option_kind {
     OPTION_BYTES,    /* an integer and a unit: 5GB, 512MiB */
     OPTION_FUSIONS,  /* all, none, or names of rewrites */
     OPTION_TOKENS,   /* ids separated by commas */
+    OPTION_LIST,     /* whole numbers separated by commas, least to most each */
+    OPTION_SHAPE,    /* a shape's name */
     OPTION_ARGUMENT, /* not a flag: the next bare word, as a name */
 } option_kind;
 
@@ -26,7 +28,7 @@ typedef struct setting {
     const char *text; /* as it was written */
     int64_t integer;  /* of integers and bytes; the position of a choice */
     double number;    /* of numbers and integers */
-    int32_t *tokens;
+    int32_t *tokens;  /* and the numbers of a list */
     size_t num_tokens;
 } setting;
 

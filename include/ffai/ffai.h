@@ -2,6 +2,7 @@
 #ifndef FFAI_H
 #define FFAI_H
 
+#include <ffai/bench.h>
 #include <ffai/convert.h>
 #include <ffai/generate.h>
 #include <ffai/model.h>

@@ -52,6 +52,25 @@ typedef struct ffai__memory_use {
     uint64_t workspace; /* activations and the like */
 } ffai__memory_use;
 
+/* What the device can do at most; ffai_machine in include/ffai/bench.h says what each is. */
+typedef struct ffai__machine {
+    double read_bytes_s;
+    double matmul_flop_s;
+    const char *instruction;
+    const char *isa;
+    int threads;
+} ffai__machine;
+
+/* One kind of work in a run's steps; ffai_op_time in include/ffai/bench.h says what each is. */
+typedef struct ffai__op_time {
+    const char *op;
+    const char *part;
+    uint64_t count;
+    double seconds;
+    double bytes;
+    double flops;
+} ffai__op_time;
+
 struct ffai__backend {
     const char *name;
     ffai_status (*load)(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
@@ -77,6 +96,13 @@ struct ffai__backend {
     /* Copy one page of every layer in the group, and a sequence's tokens up to `length`: what forking needs. */
     ffai_status (*copy_page)(ffai__run *run, int group, uint32_t to, uint32_t from, ffai_error *err);
     ffai_status (*copy_tokens)(ffai__run *run, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err);
+
+    /* For measuring speed; NULL in a backend that does not.
+     * measure: the device, on options->threads. profile: begin to time the run's steps by kind of work, from zero, or
+     * stop. profile_read: up to `room` kinds; returns how many there are. */
+    ffai_status (*measure)(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
+    ffai_status (*profile)(ffai__run *run, bool on, ffai_error *err);
+    size_t (*profile_read)(const ffai__run *run, ffai__op_time *times, size_t room);
 };
 
 extern const ffai__backend ffai__backend_ref;

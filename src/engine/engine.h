@@ -31,6 +31,9 @@ struct ffai_model {
 ffai_status ffai__model_open_checkpoint(ffai_model *model, const char *path, ffai_error *err);
 void ffai__model_close_checkpoint(ffai_model *model);
 
+/* A checkpoint of random weights (random_model.c). */
+ffai_status ffai__random_checkpoint(ffai__checkpoint **out, const ffai_random_model *random, ffai_error *err);
+
 /* Record, fuse and verify the program. */
 ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err);
 

@@ -152,16 +152,30 @@ static ffai_status load_tokenizer(ffai_model *model, ffai_error *err)
     return status == FFAI_OK ? ffai__end_tokens_add_tokenizers(model, err) : status;
 }
 
-static ffai_status load_parts(ffai_model *model, const char *path, const ffai_model_options *options, reporter *r,
+/* What a model is made of: a checkpoint at a path, or random weights. */
+typedef struct {
+    const char *path;
+    const ffai_random_model *random; /* NULL: none */
+} source;
+
+static ffai_status open_source(ffai_model *model, const source *from, ffai_error *err)
+{
+    if (!from->random)
+        return ffai__model_open_checkpoint(model, from->path, err);
+    FFAI__TRY(ffai__random_checkpoint(&model->checkpoint, from->random, err));
+    return read_configuration(model, err);
+}
+
+static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
                               ffai_error *err)
 {
     FFAI__TRY(ffai__backend_find(&model->backend, options->backend, err));
     FFAI__TRY(ffai_fusions_check(options->fusions, err));
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
-    FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
+    FFAI__TRY(open_source(model, from, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
     FFAI__TRY(report(r, FFAI_LOAD_TOKENIZER, 0, err));
-    if (!options->without_tokenizer)
+    if (!options->without_tokenizer && !from->random)
         FFAI__TRY(load_tokenizer(model, err));
     FFAI__TRY(report(r, FFAI_LOAD_PLANNING, 0, err));
     FFAI__TRY(ffai__model_record(model, options->fusions, err));
@@ -179,20 +193,31 @@ static ffai_status load_parts(ffai_model *model, const char *path, const ffai_mo
     return report(r, FFAI_LOAD_READY, 1, err);
 }
 
-ffai_status ffai_model_load(ffai_model **out, const char *path, const ffai_model_options *options, ffai_error *err)
+static ffai_status load(ffai_model **out, const source *from, const ffai_model_options *options, ffai_error *err)
 {
     static const ffai_model_options defaults = FFAI_MODEL_OPTIONS_INIT;
     reporter r = {options ? options : &defaults, ffai__now(), FFAI_LOAD_MAPPING};
     ffai_model *model = ffai__calloc(1, sizeof *model);
     if (!model)
         return ffai__fail_memory(err, "a model", sizeof *model);
-    const ffai_status status = load_parts(model, path, r.options, &r, err);
+    const ffai_status status = load_parts(model, from, r.options, &r, err);
     if (status != FFAI_OK) {
         ffai_model_free(model);
         return status;
     }
     *out = model;
     return FFAI_OK;
+}
+
+ffai_status ffai_model_load(ffai_model **out, const char *path, const ffai_model_options *options, ffai_error *err)
+{
+    return load(out, &(source){.path = path}, options, err);
+}
+
+ffai_status ffai_model_make(ffai_model **out, const ffai_random_model *random, const ffai_model_options *options,
+                            ffai_error *err)
+{
+    return load(out, &(source){.random = random}, options, err);
 }
 
 void ffai_model_free(ffai_model *model)

@@ -160,6 +160,22 @@ ffai_status ffai__checkpoint_open_bytes(ffai__checkpoint **out, json_t *config, 
     return hand_out(out, checkpoint, status);
 }
 
+ffai_status ffai__checkpoint_make(ffai__checkpoint **out, const char *name, json_t *config,
+                                  const ffai__synthetic_weights *weights, ffai_error *err)
+{
+    ffai__checkpoint *checkpoint = NULL;
+    ffai_status status = new_checkpoint(&checkpoint, name, err);
+    if (status != FFAI_OK) {
+        json_decref(config);
+        return status;
+    }
+    checkpoint->config = config;
+    status = ffai__synthetic_read(checkpoint, weights, err);
+    if (status == FFAI_OK)
+        status = build_index(checkpoint, err);
+    return hand_out(out, checkpoint, status);
+}
+
 ffai_status ffai__checkpoint_open(ffai__checkpoint **out, const char *path, ffai_error *err)
 {
     return open_checkpoint(out, path, false, err);
@@ -183,6 +199,8 @@ void ffai__checkpoint_close(ffai__checkpoint *checkpoint)
         ffai__free(checkpoint->owned);
         checkpoint->owned = next;
     }
+    for (size_t i = 0; i < sizeof checkpoint->repeated / sizeof checkpoint->repeated[0]; i++)
+        ffai__repeated_map_release(&checkpoint->repeated[i]);
     ffai__gguf_free(checkpoint->gguf);
     ffai__string_map_free(checkpoint->index);
     ffai__free(checkpoint->entries);

@@ -1,6 +1,7 @@
 /* A checkpoint: named weights and the JSON documents beside them, whichever format they came in.
  *
- * Two sources give the same thing: a folder of safetensors files (plain or MLX-quantized) and a GGUF file.
+ * Two sources give the same thing: a folder of safetensors files (plain or MLX-quantized) and a GGUF file. A third
+ * makes weights up (synthetic.h).
  * A GGUF file's tensors appear under their Hugging Face names, its metadata as config.json, tokenizer.json and
  * so on. Nothing here knows a model family beyond the names GGUF uses for it. */
 #ifndef FFAI_FORMATS_CHECKPOINT_H

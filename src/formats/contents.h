@@ -1,12 +1,14 @@
-/* What a checkpoint holds, filled by its two sources: safetensors_folder.c and gguf_checkpoint.c. */
+/* What a checkpoint holds, filled by its sources: safetensors_folder.c, gguf_checkpoint.c and synthetic.c. */
 #ifndef FFAI_FORMATS_CONTENTS_H
 #define FFAI_FORMATS_CONTENTS_H
 
 #include "checkpoint.h"
 #include "file_map.h"
 #include "gguf.h"
+#include "repeated_map.h"
 #include "safetensors.h"
 #include "string_map.h"
+#include "synthetic.h"
 
 /* What a document may take at most. */
 #define FFAI__CONFIG_LIMIT    ((size_t)16 << 20)
@@ -33,7 +35,8 @@ struct ffai__checkpoint {
     ffai__shard *shards;
     size_t shard_count;
     ffai__gguf *gguf;
-    ffai__entry *entries; /* by name, once opened */
+    ffai__repeated_map repeated[3]; /* of random weights: codes or elements, scales, biases */
+    ffai__entry *entries;           /* by name, once opened */
     size_t count;
     ffai__string_map *index; /* name -> position in entries */
     ffai__owned *owned;
@@ -54,6 +57,9 @@ ffai_status ffai__gguf_checkpoint_read(ffai__checkpoint *checkpoint, bool docume
 
 ffai_status ffai__gguf_checkpoint_read_bytes(ffai__checkpoint *checkpoint, const uint8_t *bytes, uint64_t size,
                                              bool documents_only, ffai_error *err);
+
+/* Fill weights with random numbers; config is there already. */
+ffai_status ffai__synthetic_read(ffai__checkpoint *checkpoint, const ffai__synthetic_weights *weights, ffai_error *err);
 
 /* A checkpoint from bytes that must outlive it: a GGUF file where config is NULL, else a safetensors file beside
  * this config.json, which the checkpoint takes over even on failure. For tests and fuzzing. */

@@ -10,7 +10,7 @@
 #include "process.h"
 
 static const char *const commands[] = {"generate", "logits", "tokenize",   "detokenize", "inspect", "convert",
-                                       "program",  "diff",   "perplexity", "version",    "help"};
+                                       "program",  "diff",   "perplexity", "bench",      "version", "help"};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char *const completions[] = {"share/completions/bash/ffai", "share/completions/zsh/_ffai",
@@ -230,8 +230,10 @@ static void the_references_json_examples_have_the_shape_of_the_output(void)
 {
     static const struct {
         const char *name;
-        const char *arguments[10];
+        const char *arguments[16];
     } examples[] = {
+        {"bench",
+         {"bench", "--shape", "smollm2-135m", "--bits", "4", "--prompt-tokens", "8", "--gen-tokens", "4", "--json"}},
         {"generate", {"-m", MODEL, "-p", "Once upon", "-n", "4", "--ignore-eos", "--json"}},
         {"inspect", {"inspect", MODEL, "--json"}},
         {"perplexity", {"perplexity", "-m", MODEL, "-f", "LICENSE", "--json"}},

@@ -41,7 +41,6 @@ static void unknown_commands_and_flags_are_refused(void)
         {"render", "\"render\": unknown command"},
         {"pull a/b", "\"pull\": unknown command"},
         {"models", "\"models\": unknown command"},
-        {"bench", "\"bench\": unknown command"},
         {"help nonsense", "help: \"nonsense\": unknown command"},
         {"--nonsense", "generate: --nonsense: unknown flag"},
         {"-x", "generate: -x: unknown flag"},

@@ -75,6 +75,7 @@ static void cpu_close(ffai__run *base)
     ffai__free(run->ids);
     ffai__free(run->slot_steps);
     ffai__free(run->cursors);
+    ffai__cpu_profile_free(run->profile);
     ffai__free(run);
 }
 
@@ -287,4 +288,7 @@ const ffai__backend ffai__backend_cpu = {
     .read = cpu_read,
     .copy_page = cpu_copy_page,
     .copy_tokens = cpu_copy_tokens,
+    .measure = ffai__cpu_measure,
+    .profile = ffai__cpu_profile_switch,
+    .profile_read = ffai__cpu_profile_read,
 };

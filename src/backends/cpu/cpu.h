@@ -88,6 +88,8 @@ typedef struct ffai__cpu_store {
     int padded_dim;
 } ffai__cpu_store;
 
+typedef struct ffai__cpu_profile ffai__cpu_profile;
+
 typedef struct ffai__cpu_run {
     ffai__run base;
     const ffai__cpu_plan *plan;
@@ -120,6 +122,9 @@ typedef struct ffai__cpu_run {
     uint64_t *slot_steps;    /* [max_sequences] the last step that a slot took part in */
     atomic_llong *cursors;   /* [num_cursors] the next item of an attention over many rows */
 
+    ffai__cpu_profile *profile; /* NULL until it is first asked for */
+    bool profiling;
+
     const ffai__step *step; /* while one runs */
     ffai__cpu_mode mode;
     uint64_t num_steps;
@@ -144,6 +149,17 @@ typedef struct ffai__cpu_worker {
     int thread;
     int num_threads;
 } ffai__cpu_worker;
+
+/* The machine's ceilings (machine.c). */
+ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
+
+/* Time by kind of work (profile.c), which thread 0 keeps. */
+ffai_status ffai__cpu_profile_switch(ffai__run *base, bool on, ffai_error *err);
+size_t ffai__cpu_profile_read(const ffai__run *base, ffai__op_time *times, size_t room);
+void ffai__cpu_profile_free(ffai__cpu_profile *profile);
+/* A step begins; then for each action: it and the waiting behind it are over. */
+void ffai__cpu_profile_begin(ffai__cpu_run *run);
+void ffai__cpu_profile_note(ffai__cpu_run *run, const ffai__action *action);
 
 /* Attention (attention.c). */
 void ffai__cpu_store_rows(const ffai__cpu_worker *w, const ffai__action *action);

@@ -265,30 +265,54 @@ static void run_sample(const worker *w, const ffai__action *a)
         draw_output(w, a, r);
 }
 
+typedef void run_action(const worker *w, const ffai__action *action);
+
+static run_action *const run_actions[FFAI__ACTION_COUNT] = {
+    [FFAI__ACTION_ANGLES] = run_angles,
+    [FFAI__ACTION_EMBED] = run_embed,
+    [FFAI__ACTION_NORM] = run_norm,
+    [FFAI__ACTION_PREPARE] = run_prepare,
+    [FFAI__ACTION_MULTIPLY] = run_multiply,
+    [FFAI__ACTION_ROTATE] = run_rotate,
+    [FFAI__ACTION_STORE] = ffai__cpu_store_rows,
+    [FFAI__ACTION_ATTEND] = ffai__cpu_attend,
+    [FFAI__ACTION_MERGE] = ffai__cpu_merge,
+    [FFAI__ACTION_SILU] = run_silu,
+    [FFAI__ACTION_MUL] = run_mul,
+    [FFAI__ACTION_ADD] = run_add,
+    [FFAI__ACTION_SWIGLU] = run_swiglu,
+    [FFAI__ACTION_SELECT] = run_select,
+    [FFAI__ACTION_SAMPLE] = run_sample,
+};
+
+/* The same walk with a look at the clock behind each action. Waiting for the others belongs to the action before it:
+ * that is what they are late with. */
+static void execute_timed(const worker *w)
+{
+    ffai__cpu_run *run = w->run;
+    ffai__cpu_profile_begin(run);
+    for (size_t i = 0; i < run->num_actions; i++) {
+        const ffai__action *action = &run->actions[i];
+        if (i == 0 && action->barrier[run->mode])
+            ffai__thread_pool_barrier(run->pool);
+        run_actions[action->kind](w, action);
+        if (i + 1 < run->num_actions && run->actions[i + 1].barrier[run->mode])
+            ffai__thread_pool_barrier(run->pool);
+        ffai__cpu_profile_note(run, action);
+    }
+}
+
 void ffai__cpu_execute(void *context, int thread, int num_threads)
 {
-    static void (*const actions[FFAI__ACTION_COUNT])(const worker *, const ffai__action *) = {
-        [FFAI__ACTION_ANGLES] = run_angles,
-        [FFAI__ACTION_EMBED] = run_embed,
-        [FFAI__ACTION_NORM] = run_norm,
-        [FFAI__ACTION_PREPARE] = run_prepare,
-        [FFAI__ACTION_MULTIPLY] = run_multiply,
-        [FFAI__ACTION_ROTATE] = run_rotate,
-        [FFAI__ACTION_STORE] = ffai__cpu_store_rows,
-        [FFAI__ACTION_ATTEND] = ffai__cpu_attend,
-        [FFAI__ACTION_MERGE] = ffai__cpu_merge,
-        [FFAI__ACTION_SILU] = run_silu,
-        [FFAI__ACTION_MUL] = run_mul,
-        [FFAI__ACTION_ADD] = run_add,
-        [FFAI__ACTION_SWIGLU] = run_swiglu,
-        [FFAI__ACTION_SELECT] = run_select,
-        [FFAI__ACTION_SAMPLE] = run_sample,
-    };
     const worker w = {context, thread, num_threads};
+    if (w.run->profiling && thread == 0) {
+        execute_timed(&w);
+        return;
+    }
     for (size_t i = 0; i < w.run->num_actions; i++) {
         const ffai__action *action = &w.run->actions[i];
         if (action->barrier[w.run->mode])
             ffai__thread_pool_barrier(w.run->pool);
-        actions[action->kind](&w, action);
+        run_actions[action->kind](&w, action);
     }
 }

@@ -77,16 +77,13 @@ void ffai__file_ranges_free(ffai__file_ranges *ranges)
 void ffai__file_ranges_drop(const ffai__file_ranges *ranges, const void *data, uint64_t bytes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t begin = (uintptr_t)data;
-    const uintptr_t end = begin + (uintptr_t)bytes;
+    /* Down on both sides: the first page's other bytes belong to what was done with before. */
+    const uintptr_t begin = (uintptr_t)data / page * page;
+    const uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) / page * page;
     for (size_t i = 0; i < ranges->count; i++) {
-        if (begin < ranges->ranges[i].begin || end > ranges->ranges[i].end)
-            continue;
-        /* Down on both sides: the first page's other bytes belong to what was done with before. */
-        const uintptr_t from = begin / page * page;
-        const uintptr_t to = end / page * page;
+        const uintptr_t from = begin > ranges->ranges[i].begin ? begin : ranges->ranges[i].begin;
+        const uintptr_t to = end < ranges->ranges[i].end ? end : ranges->ranges[i].end;
         if (to > from)
             madvise((void *)from, to - from, MADV_DONTNEED);
-        return;
     }
 }

@@ -1,0 +1,261 @@
+#include <ffai/bench.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_report.h"
+#include "command.h"
+#include "interrupt.h"
+#include "model_source.h"
+#include "peak_memory.h"
+#include "progress.h"
+#include "report.h"
+
+typedef struct bench_settings {
+    model_settings model;
+    session_settings session;
+    setting shape, bits, group_size, prompt_tokens, gen_tokens, depth, repeat, ops, json;
+} bench_settings;
+
+#define AT(field) offsetof(bench_settings, field)
+static const option options[] = {
+    HEADING("What is measured"),
+    VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file"),
+    VALUE(OPTION_SHAPE, 0, "shape", "NAME", shape, "or random weights in the shape of a published model"),
+    VALUE(OPTION_CHOICE, 0, "bits", "16|8|6|5|4|3|2", bits, "a shape's weights: 16 is bf16, fewer are affine"),
+    VALUE(OPTION_CHOICE, 0, "group-size", "16|32|64|128", group_size, "weights that share a scale (default: 64)"),
+    RANGE(OPTION_INTEGER, 0, "prompt-tokens", "N", 0, 1e9, prompt_tokens, "of a prompt; 0: no prefill; default 512"),
+    RANGE(OPTION_INTEGER, 0, "gen-tokens", "N", 0, 1e9, gen_tokens, "to generate; 0: no decode; default 128"),
+    RANGE(OPTION_LIST, 0, "depth", "N,N", 0, 1e9, depth, "tokens that are there before (default: 0)"),
+    RANGE(OPTION_INTEGER, 0, "repeat", "N", 1, BENCH_MAX_REPEATS, repeat, "times; default 5, fewer if they take long"),
+    HEADING("Output"),
+    SWITCH("ops", ops, "also where the time goes, by kind of work"),
+    SWITCH("json", json, "as one JSON object"),
+    HEADING("Computing"),
+    COMPUTE_OPTIONS,
+    KV_OPTION,
+};
+#undef AT
+
+enum { DEFAULT_GROUP = 64 };
+
+static bench_plan plan_of(const bench_settings *s)
+{
+    bench_plan plan = {
+        .num_depths = 1,
+        .prompt_tokens = s->prompt_tokens.given ? s->prompt_tokens.integer : 512,
+        .gen_tokens = s->gen_tokens.given ? s->gen_tokens.integer : 128,
+        .repeats = s->repeat.integer,
+        .ops = s->ops.given,
+    };
+    if (s->depth.given) {
+        plan.num_depths = s->depth.num_tokens;
+        memcpy(plan.depths, s->depth.tokens, plan.num_depths * sizeof *plan.depths);
+    }
+    return plan;
+}
+
+/* Positions that the plan's longest context is to have. */
+static int64_t positions_of(const bench_plan *plan)
+{
+    int64_t deepest = 0;
+    for (size_t i = 0; i < plan->num_depths; i++)
+        deepest = plan->depths[i] > deepest ? plan->depths[i] : deepest;
+    return deepest + plan->prompt_tokens + plan->gen_tokens;
+}
+
+/* --- before anything is opened --- */
+
+static int check_context(const bench_settings *s)
+{
+    const bench_plan plan = plan_of(s);
+    ffai_shape shape = {0};
+    for (size_t i = 0; s->shape.given && ffai_shape_get(&shape, i) && strcmp(shape.name, s->shape.text) != 0; i++) {
+    }
+    if (s->shape.given && positions_of(&plan) > shape.max_context)
+        return report_usage("bench: --depth: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
+                            (long long)positions_of(&plan), shape.name, (long long)shape.max_context);
+    return EXIT_OK;
+}
+
+static int check_amounts(const bench_settings *s)
+{
+    if (s->depth.num_tokens > BENCH_MAX_DEPTHS)
+        return report_usage("bench: --depth: has %zu entries; %d at most", s->depth.num_tokens, BENCH_MAX_DEPTHS);
+    if (s->prompt_tokens.given && s->gen_tokens.given && !s->prompt_tokens.integer && !s->gen_tokens.integer)
+        return report_usage("bench: --gen-tokens: there is nothing to measure without a prompt and a continuation");
+    return check_context(s);
+}
+
+static int check(const void *settings)
+{
+    const bench_settings *s = settings;
+    if (s->shape.given && s->model.path.given)
+        return report_usage("bench: --shape: contradicts --model");
+    if (!s->shape.given && !s->model.path.given)
+        return report_usage("bench: --model: is missing: give it or --shape");
+    if (s->shape.given && !s->bits.given)
+        return report_usage("bench: --bits: is missing: --shape needs it");
+    if (s->bits.given && !s->shape.given)
+        return report_usage("bench: --bits: goes with --shape: a checkpoint has its own");
+    if (s->group_size.given && !s->shape.given)
+        return report_usage("bench: --group-size: goes with --shape: a checkpoint has its own");
+    if (s->group_size.given && strcmp(s->bits.text, "16") == 0)
+        return report_usage("bench: --group-size: contradicts --bits 16");
+    return check_amounts(s);
+}
+
+/* --- running --- */
+
+static int bits_of(const bench_settings *s)
+{
+    return s->bits.given ? (int)strtol(s->bits.text, NULL, 10) : 0;
+}
+
+static int group_size_of(const bench_settings *s)
+{
+    if (!s->shape.given || bits_of(s) == 16)
+        return 0;
+    return s->group_size.given ? (int)strtol(s->group_size.text, NULL, 10) : DEFAULT_GROUP;
+}
+
+static bool on_progress(void *context, double fraction)
+{
+    progress_show(context, fraction);
+    return !interrupted();
+}
+
+static ffai_status measure_machine(ffai_machine *machine, const bench_settings *s, ffai_error *err)
+{
+    progress p;
+    progress_begin(&p, "measuring the machine");
+    const ffai_status status = ffai_machine_measure(machine, (int)s->model.threads.integer, on_progress, &p, err);
+    progress_end(&p);
+    return status;
+}
+
+/* Once more behind everything: a machine that others share is not the same all the time. */
+static ffai_status remeasure_machine(ffai_machine *machine, const bench_settings *s, ffai_error *err)
+{
+    ffai_machine again;
+    const ffai_status status = measure_machine(&again, s, err);
+    if (status != FFAI_OK)
+        return status;
+    if (again.read_bytes_s > machine->read_bytes_s)
+        machine->read_bytes_s = again.read_bytes_s;
+    if (again.matmul_flop_s > machine->matmul_flop_s) {
+        machine->matmul_flop_s = again.matmul_flop_s;
+        machine->instruction = again.instruction;
+    }
+    return FFAI_OK;
+}
+
+static ffai_status load(ffai_model **model, double *seconds, const bench_settings *s, ffai_error *err)
+{
+    const ffai_random_model random = {s->shape.text, bits_of(s), group_size_of(s)};
+    if (s->shape.given)
+        return model_make(model, seconds, &s->model, &random, err);
+    return model_open(model, seconds, &s->model, true, err);
+}
+
+static ffai_status open_session(ffai_session **session, ffai_model *model, const bench_settings *s,
+                                const bench_plan *plan, ffai_error *err)
+{
+    ffai_model_info info;
+    ffai_model_get_info(&info, model);
+    const int64_t positions = positions_of(plan);
+    if (positions > info.max_context)
+        return failure(err, FFAI_E_CONTEXT_FULL,
+                       "bench: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
+                       (long long)positions, info.path, (long long)info.max_context);
+    const ffai_session_options opening = {
+        .context = positions, .max_sequences = 1, .max_outputs = 1, .kv_format = kv_format(&s->session)};
+    return ffai_session_open(session, model, &opening, err);
+}
+
+/* From loading to the last depth. */
+static ffai_status run_model(bench_results *results, const bench_settings *s, const bench_plan *plan, ffai_error *err)
+{
+    ffai_model *model = NULL;
+    ffai_session *session = NULL;
+    peak_memory_reset();
+    const double begun = seconds_now();
+    ffai_status status = load(&model, &results->load_seconds, s, err);
+    if (status == FFAI_OK)
+        status = open_session(&session, model, s, plan, err);
+    if (status == FFAI_OK) {
+        uint64_t stores = 0, workspace = 0;
+        ffai_session_memory(&results->weight_bytes, &stores, &workspace, session);
+        status = bench_run(results, session, plan, begun, err);
+    }
+    results->peak_rss_bytes = peak_memory();
+    ffai_session_close(session);
+    ffai_model_free(model);
+    return status;
+}
+
+static ffai_status measure(bench_results *results, const bench_settings *s, const bench_plan *plan, ffai_error *err)
+{
+    for (size_t i = 0; i < plan->num_depths; i++)
+        results->depths[i].depth = plan->depths[i];
+    ffai_status status = measure_machine(&results->machine, s, err);
+    if (status == FFAI_OK)
+        status = run_model(results, s, plan, err);
+    if (status == FFAI_OK && !results->cancelled)
+        status = remeasure_machine(&results->machine, s, err);
+    if (status != FFAI_E_CANCELLED)
+        return status;
+    results->cancelled = true; /* what was measured so far is a result */
+    return FFAI_OK;
+}
+
+static ffai_status print_results(output *out, const bench_results *results, const bench_settings *s,
+                                 const bench_plan *plan, double seconds, ffai_error *err)
+{
+    const bench_report report = {
+        .results = results,
+        .plan = plan,
+        .model = s->shape.given ? s->shape.text : s->model.path.text,
+        .shape = s->shape.text,
+        .bits = bits_of(s),
+        .group_size = group_size_of(s),
+        .activations = s->model.activations.given ? s->model.activations.text : "default",
+        .kv = s->session.kv.given ? s->session.kv.text : "bf16",
+        .seconds = seconds,
+    };
+    if (results->cancelled)
+        report_note("bench: cancelled: this is what was measured before");
+    if (s->json.given)
+        return bench_report_json(out, &report, err);
+    bench_report_print(out, &report);
+    return FFAI_OK;
+}
+
+static ffai_status run(output *out, const void *settings, ffai_error *err)
+{
+    const bench_settings *s = settings;
+    const double begun = seconds_now();
+    const bench_plan plan = plan_of(s);
+    bench_results results = {.depths = calloc(plan.num_depths, sizeof *results.depths)};
+    ffai_status status = results.depths ? measure(&results, s, &plan, err) : failure_memory(err, "bench");
+    if (status == FFAI_OK)
+        status = print_results(out, &results, s, &plan, seconds_now() - begun, err);
+    free(results.depths);
+    return status;
+}
+
+extern const command command_bench;
+const command command_bench = {
+    .name = "bench",
+    .summary = "Measure how fast a model runs, and how much of what the machine can do that is.",
+    .synopsis = "(-m MODEL | --shape NAME --bits B) [options]",
+    .details = "First the machine: how fast it reads memory and how fast it multiplies. Then, from each depth, a\n"
+               "prompt (prefill, held against multiplying) and a continuation (decode, held against reading):\n"
+               "the middle one of several runs, the slowest and the fastest, in tokens a second.\n"
+               "Shapes: smollm2-135m, llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, qwen3-0.6b, qwen3-1.7b, qwen3-4b,\n"
+               "qwen3-8b, qwen3-14b. Nothing else should run meanwhile.",
+    .options = {options, sizeof options / sizeof *options},
+    .settings_size = sizeof(bench_settings),
+    .check = check,
+    .run = run,
+};

@@ -1,0 +1,229 @@
+#include "bench_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include <ffai/generate.h>
+
+#include "interrupt.h"
+#include "report.h"
+
+/* Without --repeat a measurement ends when it has taken this long. */
+#define PATIENCE_SECONDS 20.0
+
+typedef struct runner {
+    bench_results *results;
+    const bench_plan *plan;
+    ffai_session *session;
+    ffai_sequence sequence;
+    ffai_row *rows; /* [step_size] */
+    int64_t step_size;
+    int64_t vocab_size;
+    uint32_t random;
+    progress progress;
+} runner;
+
+static const ffai_sampling greedy = FFAI_SAMPLING_INIT;
+
+/* Numerical Recipes' generator: any tokens will do, and the same ones each time. */
+static int32_t random_token(runner *r)
+{
+    r->random = r->random * 1664525u + 1013904223u;
+    return (int32_t)((int64_t)(r->random >> 8) % r->vocab_size);
+}
+
+static bool ended(const runner *r)
+{
+    if (interrupted())
+        r->results->cancelled = true;
+    return r->results->cancelled;
+}
+
+/* --- steps --- */
+
+/* Append n random tokens in steps as generate makes them; the last row draws if `draws`. */
+static ffai_status append(runner *r, int64_t n, bool draws, ffai_error *err)
+{
+    ffai_status status = FFAI_OK;
+    for (int64_t done = 0; status == FFAI_OK && done < n && !ended(r);) {
+        const int64_t count = n - done < r->step_size ? n - done : r->step_size;
+        for (int64_t i = 0; i < count; i++)
+            r->rows[i] = (ffai_row){random_token(r), r->sequence, false, NULL};
+        done += count;
+        if (draws && done == n) {
+            r->rows[count - 1].output = true;
+            r->rows[count - 1].sampling = &greedy;
+        }
+        status = ffai_step_submit(r->session, r->rows, (size_t)count, err);
+        progress_show(&r->progress, (double)done / (double)n);
+    }
+    return status;
+}
+
+static ffai_status check_logits(runner *r, ffai_error *err)
+{
+    const float *logits = NULL;
+    const ffai_status status = ffai_step_collect(NULL, &logits, r->session, err);
+    for (int64_t i = 0; status == FFAI_OK && i < r->vocab_size; i++) {
+        if (!isfinite(logits[i]))
+            return failure(err, FFAI_E_BACKEND, "bench: position %lld: the logits are not finite",
+                           (long long)ffai_sequence_length(r->session, r->sequence));
+    }
+    return status;
+}
+
+/* Each token is the one that was drawn before. */
+static ffai_status decode(runner *r, int64_t n, ffai_error *err)
+{
+    ffai_status status = FFAI_OK;
+    int32_t token = random_token(r);
+    for (int64_t i = 0; status == FFAI_OK && i < n && !ended(r); i++) {
+        const ffai_row row = {token, r->sequence, true, &greedy};
+        status = ffai_forward_sample(&token, r->session, &row, 1, err);
+        progress_show(&r->progress, (double)i / (double)n);
+    }
+    return status;
+}
+
+/* --- measuring --- */
+
+typedef ffai_status piece(runner *r, ffai_error *err);
+
+static ffai_status prefill_piece(runner *r, ffai_error *err)
+{
+    return append(r, r->plan->prompt_tokens, true, err);
+}
+
+static ffai_status decode_piece(runner *r, ffai_error *err)
+{
+    return decode(r, r->plan->gen_tokens, err);
+}
+
+static bool enough(const runner *r, const bench_samples *s)
+{
+    const size_t usual = 5;
+    if (r->plan->repeats)
+        return s->count >= (size_t)r->plan->repeats;
+    return s->count >= usual || (s->count && s->total >= PATIENCE_SECONDS);
+}
+
+static int by_size(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Time the piece from the depth again and again; one that Ctrl-C cut short does not count. */
+static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t depth, ffai_error *err)
+{
+    ffai_status status = FFAI_OK;
+    if (r->plan->ops)
+        status = ffai_session_profile(r->session, true, err);
+    while (status == FFAI_OK && !enough(r, s) && !ended(r)) {
+        const double begin = seconds_now();
+        status = run(r, err);
+        const double seconds = seconds_now() - begin;
+        if (status == FFAI_OK && !ended(r)) {
+            s->seconds[s->count++] = seconds;
+            s->total += seconds;
+            status = check_logits(r, err);
+        }
+        if (status == FFAI_OK)
+            status = ffai_sequence_truncate(r->session, r->sequence, depth, err);
+    }
+    if (r->plan->ops && status == FFAI_OK) {
+        s->num_ops = r->results->cancelled ? 0 : ffai_session_profile_read(s->ops, BENCH_MAX_OPS, r->session);
+        status = ffai_session_profile(r->session, false, err);
+    }
+    qsort(s->seconds, s->count, sizeof *s->seconds, by_size);
+    return status;
+}
+
+static void note_work(bench_depth *d, const runner *r)
+{
+    ffai_step_work work;
+    ffai_session_work(&work, r->session, d->depth, r->plan->prompt_tokens, 1);
+    d->prefill_flops = work.product_flops + work.attention_flops;
+    ffai_session_work(&work, r->session, d->depth + (r->plan->gen_tokens - 1) / 2, 1, 1);
+    d->decode_bytes = (double)work.weight_bytes + (double)work.store_bytes;
+}
+
+/* Make the context that long: more tokens, or fewer. */
+static ffai_status fill(runner *r, int64_t depth, ffai_error *err)
+{
+    const int64_t length = ffai_sequence_length(r->session, r->sequence);
+    if (length > depth)
+        return ffai_sequence_truncate(r->session, r->sequence, depth, err);
+    progress_begin(&r->progress, "filling the context");
+    const ffai_status status = append(r, depth - length, false, err);
+    progress_end(&r->progress);
+    return status;
+}
+
+static ffai_status measure_depth(bench_depth *d, runner *r, ffai_error *err)
+{
+    note_work(d, r);
+    ffai_status status = fill(r, d->depth, err);
+    progress_begin(&r->progress, "measuring prefill");
+    if (status == FFAI_OK && r->plan->prompt_tokens)
+        status = measure(&d->prefill, r, prefill_piece, d->depth, err);
+    progress_end(&r->progress);
+    progress_begin(&r->progress, "measuring decode");
+    if (status == FFAI_OK && r->plan->gen_tokens)
+        status = measure(&d->decode, r, decode_piece, d->depth, err);
+    progress_end(&r->progress);
+    return status;
+}
+
+/* The prompt, cold: what a user waits for. It also warms everything up. */
+static ffai_status measure_first_token(runner *r, double begun, ffai_error *err)
+{
+    progress_begin(&r->progress, "first prompt");
+    ffai_status status = append(r, r->plan->prompt_tokens ? r->plan->prompt_tokens : 1, true, err);
+    progress_end(&r->progress);
+    if (status != FFAI_OK || r->results->cancelled)
+        return status;
+    r->results->first_token_seconds = seconds_now() - begun;
+    status = check_logits(r, err);
+    return status == FFAI_OK ? decode(r, 1, err) : status;
+}
+
+static ffai_status run_all(runner *r, double begun, ffai_error *err)
+{
+    ffai_status status = ffai_sequence_open(&r->sequence, r->session, err);
+    if (status == FFAI_OK)
+        status = measure_first_token(r, begun, err);
+    if (status == FFAI_OK)
+        status = ffai_sequence_truncate(r->session, r->sequence, 0, err);
+    for (size_t i = 0; status == FFAI_OK && i < r->plan->num_depths && !ended(r); i++)
+        status = measure_depth(&r->results->depths[i], r, err);
+    return status;
+}
+
+ffai_status bench_run(bench_results *results, ffai_session *session, const bench_plan *plan, double begun,
+                      ffai_error *err)
+{
+    ffai_model_info info;
+    ffai_parameters parameters;
+    ffai_model_get_info(&info, ffai_session_model(session));
+    ffai_model_parameters(&parameters, ffai_session_model(session));
+    runner r = {.results = results,
+                .plan = plan,
+                .session = session,
+                .vocab_size = info.vocab_size,
+                .step_size = (int64_t)parameters.prefill_step_size.value};
+    r.rows = calloc((size_t)r.step_size, sizeof *r.rows);
+    if (!r.rows)
+        return failure_memory(err, "bench");
+    const ffai_status status = run_all(&r, begun, err);
+    free(r.rows);
+    return status;
+}
+
+double bench_median(const bench_samples *s)
+{
+    if (s->count == 0)
+        return 0;
+    const size_t middle = s->count / 2;
+    return s->count % 2 ? s->seconds[middle] : (s->seconds[middle - 1] + s->seconds[middle]) / 2;
+}

@@ -1,0 +1,56 @@
+/* What ffai bench measures: a session's prompts and continuations at some depths. */
+#ifndef FFAI_CLI_BENCH_RUN_H
+#define FFAI_CLI_BENCH_RUN_H
+
+#include <ffai/bench.h>
+
+#include "progress.h"
+
+enum { BENCH_MAX_DEPTHS = 64, BENCH_MAX_REPEATS = 1000, BENCH_MAX_OPS = 64 };
+
+typedef struct bench_plan {
+    int32_t depths[BENCH_MAX_DEPTHS];
+    size_t num_depths;
+    int64_t prompt_tokens;
+    int64_t gen_tokens;
+    int64_t repeats; /* 0: five, fewer where they take long */
+    bool ops;
+} bench_plan;
+
+/* The same thing again and again. */
+typedef struct bench_samples {
+    size_t count;                      /* 0: not measured */
+    double seconds[BENCH_MAX_REPEATS]; /* in increasing order once they are complete */
+    double total;
+    ffai_op_time ops[BENCH_MAX_OPS];
+    size_t num_ops;
+} bench_samples;
+
+typedef struct bench_depth {
+    int64_t depth;
+    bench_samples prefill;
+    bench_samples decode;
+    double prefill_flops; /* of one prompt */
+    double decode_bytes;  /* of one token, on average */
+} bench_depth;
+
+typedef struct bench_results {
+    ffai_machine machine; /* all zero: not measured */
+    double load_seconds;  /* 0: not loaded */
+    double first_token_seconds;
+    uint64_t weight_bytes;
+    uint64_t peak_rss_bytes;
+    bench_depth *depths; /* [plan.num_depths] */
+    bool cancelled;
+} bench_results;
+
+/* Run the plan on a session of one sequence: the prompt once, which gives the first token, then at each depth the
+ * prompt and the continuation as often as wanted. begun: when loading began. Ctrl-C ends it with what was measured so
+ * far. FFAI_E_BACKEND if the logits are not finite. */
+ffai_status bench_run(bench_results *results, ffai_session *session, const bench_plan *plan, double begun,
+                      ffai_error *err);
+
+/* Seconds: the middle one, the least, the most. */
+double bench_median(const bench_samples *samples);
+
+#endif

@@ -1,0 +1,40 @@
+#include <immintrin.h>
+
+#include "linear_kernels.h"
+#include "machine_kernels.h"
+
+static volatile float sink;
+
+static void multiply_add_f32(int64_t iterations)
+{
+    const __m512 factor = _mm512_set1_ps(0.75f + 0 * sink);
+    __m512 sums[FFAI__PEAK_CHAINS];
+    UNROLL
+    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
+        sums[i] = _mm512_set1_ps((float)i);
+    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
+        UNROLL
+        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
+            sums[i] = _mm512_fmadd_ps(sums[i], factor, factor);
+    }
+    UNROLL
+    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
+        sink = sink + _mm512_cvtss_f32(sums[i]);
+}
+
+const ffai__peak ffai__peak_avx512_f32 = {"vfmadd (512 bits, float32)", 32.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS,
+                                          multiply_add_f32};
+
+uint64_t ffai__read_avx512(const uint8_t *bytes, size_t n)
+{
+    enum { VECTORS = 4 };
+    const __m512i *vectors = (const __m512i *)(const void *)bytes;
+    __m512i sums[VECTORS] = {_mm512_setzero_si512()};
+    for (size_t i = 0; i < n / sizeof *vectors; i += VECTORS) {
+        UNROLL
+        for (size_t k = 0; k < VECTORS; k++)
+            sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(vectors + i + k));
+    }
+    const __m512i sum = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
+    return (uint64_t)_mm512_reduce_add_epi64(sum);
+}

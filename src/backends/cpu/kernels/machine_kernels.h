@@ -1,0 +1,31 @@
+/* What a machine can do at most: the ceilings that ffai bench holds the other kernels against. */
+#ifndef FFAI_CPU_MACHINE_KERNELS_H
+#define FFAI_CPU_MACHINE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Read n bytes, a multiple of 512, from 64-byte aligned memory, as fast as the tier can. What it returns depends on
+ * every byte. */
+typedef uint64_t ffai__read_kernel(const uint8_t *bytes, size_t n);
+
+/* A multiply-add instruction, repeated on registers. */
+typedef struct ffai__peak {
+    const char *instruction;
+    double flops; /* of one iteration: 2 for each multiply-add of a product it would do */
+    void (*run)(int64_t iterations);
+} ffai__peak;
+
+extern const ffai__peak ffai__peak_scalar;
+extern const ffai__peak ffai__peak_avx2_f32;
+extern const ffai__peak ffai__peak_avx2_i16;
+extern const ffai__peak ffai__peak_avx512_f32;
+extern const ffai__peak ffai__peak_avx512_vnni;
+extern const ffai__peak ffai__peak_avx512_bf16;
+
+ffai__read_kernel ffai__read_scalar, ffai__read_avx2, ffai__read_avx512;
+
+/* Multiply-adds that do not wait for each other. */
+enum { FFAI__PEAK_CHAINS = 12, FFAI__PEAK_REPEATS = 4 };
+
+#endif
