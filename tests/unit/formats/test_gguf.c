@@ -455,7 +455,7 @@ static void cut_or_changed_anywhere_it_does_not_crash(void **state)
         free(part);
     }
     for (size_t i = 0; i < size; i++) {
-        static const char masks[] = {1, 2, 8, 64, -128, -1};
+        static const char masks[] = {1, 2, 8, 64, (char)0x80, (char)0xFF};
         for (size_t m = 0; m < sizeof masks; m++) {
             bytes[i] = (char)(bytes[i] ^ masks[m]);
             try_bytes((const uint8_t *)bytes, size);
