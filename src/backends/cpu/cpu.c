@@ -48,13 +48,13 @@ static ffai_status cpu_load(ffai__plan **out, const ffai__program *program, cons
 static void cpu_describe(const ffai__plan *base, char *text, size_t size)
 {
     const ffai__cpu_plan *plan = (const ffai__cpu_plan *)base;
-    const char *extras = plan->isa == FFAI__ISA_AVX512 && plan->features.avx512_vnni ? " (vnni)" : "";
+    const char *extras = ffai__isa_extras(plan->isa, &plan->features);
     const int nodes = ffai__cores_nodes(plan->cores, plan->threads);
     char binding[48] = "not bound";
     if (ffai__cores_bind_threads(plan->cores))
         snprintf(binding, sizeof binding, "bound to %d NUMA node%s", nodes, nodes == 1 ? "" : "s");
-    snprintf(text, size, "cpu %s%s, %d thread%s, %s", ffai__isa_name(plan->isa), extras, plan->threads,
-             plan->threads == 1 ? "" : "s", binding);
+    snprintf(text, size, "cpu %s%s%s%s, %d thread%s, %s", ffai__isa_name(plan->isa), *extras ? " (" : "", extras,
+             *extras ? ")" : "", plan->threads, plan->threads == 1 ? "" : "s", binding);
 }
 
 static void cpu_close(ffai__run *base)

@@ -8,6 +8,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 enum { EAX, EBX, ECX, EDX };
@@ -92,6 +94,20 @@ void ffai__cpu_features_read(ffai__cpu_features *features, const ffai__cpu_probe
         read_extended(features, probe, last_leaf, xcr0);
 }
 
+/* Linux, arch/arm64/include/uapi/asm/hwcap.h. */
+enum { HWCAP_ASIMD_BIT = 1, HWCAP_ASIMDDP_BIT = 20, HWCAP2_I8MM_BIT = 13, HWCAP2_BF16_BIT = 14 };
+
+void ffai__cpu_features_read_arm(ffai__cpu_features *features, uint64_t hwcap, uint64_t hwcap2)
+{
+    memset(features, 0, sizeof *features);
+    if (!(hwcap >> HWCAP_ASIMD_BIT & 1u))
+        return;
+    features->neon = true;
+    features->neon_dotprod = hwcap >> HWCAP_ASIMDDP_BIT & 1u;
+    features->neon_i8mm = hwcap2 >> HWCAP2_I8MM_BIT & 1u;
+    features->neon_bf16 = hwcap2 >> HWCAP2_BF16_BIT & 1u;
+}
+
 #if defined(__x86_64__)
 static void machine_cpuid(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, const void *context)
 {
@@ -124,6 +140,11 @@ void ffai__cpu_features_detect(ffai__cpu_features *features)
 {
     const ffai__cpu_probe machine = {machine_cpuid, machine_xcr0, machine_permit_tiles, NULL};
     ffai__cpu_features_read(features, &machine);
+}
+#elif defined(__aarch64__)
+void ffai__cpu_features_detect(ffai__cpu_features *features)
+{
+    ffai__cpu_features_read_arm(features, getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
 }
 #else
 void ffai__cpu_features_detect(ffai__cpu_features *features)
@@ -164,6 +185,15 @@ const char *ffai__isa_name(ffai__isa isa)
 {
     static const char *const names[FFAI__ISA_COUNT] = {"scalar", "neon", "avx2", "avx512", "amx"};
     return names[isa];
+}
+
+const char *ffai__isa_extras(ffai__isa isa, const ffai__cpu_features *features)
+{
+    if (isa == FFAI__ISA_AVX512)
+        return features->avx512_vnni ? "vnni" : "";
+    if (isa == FFAI__ISA_NEON && features->neon_dotprod)
+        return features->neon_i8mm ? "i8mm" : "dotprod";
+    return "";
 }
 
 enum { NAMES_SIZE = 64 };

@@ -66,6 +66,8 @@ static const ffai__linear_tier *tier_of(ffai__isa isa)
         [FFAI__ISA_AVX2] = &ffai__linear_avx2,
         [FFAI__ISA_AVX512] = &ffai__linear_avx512,
         [FFAI__ISA_AMX] = &ffai__linear_avx512,
+#elif defined(__aarch64__)
+        [FFAI__ISA_NEON] = &ffai__linear_neon,
 #endif
     };
     return tiers[isa] ? tiers[isa] : &ffai__linear_scalar;
@@ -79,6 +81,9 @@ static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu
 #if defined(__x86_64__)
     if (isa == FFAI__ISA_AMX || (isa == FFAI__ISA_AVX512 && features->avx512_vnni))
         return &ffai__linear_avx512_vnni;
+#elif defined(__aarch64__)
+    if (isa == FFAI__ISA_NEON && features->neon_dotprod)
+        return features->neon_i8mm ? &ffai__linear_neon_i8mm : &ffai__linear_neon_dotprod;
 #else
     (void)features;
 #endif

@@ -282,6 +282,30 @@ static void an_unknown_or_impossible_tier_is_an_error(void **state)
     unsetenv("FFAI_ISA");
 }
 
+static void on_arm_the_kernel_says_what_there_is(void **state)
+{
+    (void)state;
+    const uint64_t asimd = 1u << 1;
+    const uint64_t dotprod = 1u << 20;
+    const uint64_t i8mm = 1u << 13;
+    const uint64_t bf16 = 1u << 14;
+    ffai__cpu_features f;
+    memset(&f, 0xFF, sizeof f);
+    ffai__cpu_features_read_arm(&f, asimd, 0);
+    assert_true(f.neon && !f.neon_dotprod && !f.neon_i8mm && !f.neon_bf16 && !f.avx2);
+    assert_int_equal(ffai__isa_best(&f), FFAI__ISA_NEON);
+    assert_false(ffai__isa_runs(&f, FFAI__ISA_AVX2));
+    ffai__cpu_features_read_arm(&f, asimd | dotprod, bf16);
+    assert_true(f.neon_dotprod && !f.neon_i8mm && f.neon_bf16);
+    ffai__cpu_features_read_arm(&f, asimd | dotprod, i8mm | bf16);
+    assert_true(f.neon_dotprod && f.neon_i8mm && f.neon_bf16);
+    assert_string_equal(ffai__isa_extras(FFAI__ISA_NEON, &f), "i8mm");
+    assert_string_equal(ffai__isa_extras(FFAI__ISA_SCALAR, &f), "");
+    ffai__cpu_features_read_arm(&f, dotprod, i8mm | bf16); /* no Advanced SIMD: none of its extensions */
+    assert_false(f.neon || f.neon_dotprod || f.neon_i8mm || f.neon_bf16);
+    assert_int_equal(ffai__isa_best(&f), FFAI__ISA_SCALAR);
+}
+
 static void this_machine_can_run_its_best_tier(void **state)
 {
     (void)state;
@@ -307,6 +331,7 @@ int main(void)
         cmocka_unit_test(avx2_without_fma_or_f16c_is_scalar),
         cmocka_unit_test(the_environment_names_any_tier_that_runs),
         cmocka_unit_test(an_unknown_or_impossible_tier_is_an_error),
+        cmocka_unit_test(on_arm_the_kernel_says_what_there_is),
         cmocka_unit_test(this_machine_can_run_its_best_tier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,7 +145,7 @@ typedef struct tier {
     ffai__cpu_features features;
 } tier;
 
-enum { MOST_TIERS = FFAI__ISA_COUNT + 1 };
+enum { MOST_TIERS = FFAI__ISA_COUNT + 2 };
 
 static int list_tiers(tier tiers[MOST_TIERS])
 {
@@ -159,6 +159,14 @@ static int list_tiers(tier tiers[MOST_TIERS])
     if (ffai__isa_runs(&machine, FFAI__ISA_AVX512) && machine.avx512_vnni) {
         tiers[count] = (tier){FFAI__ISA_AVX512, machine};
         tiers[count++].features.avx512_vnni = false;
+    }
+    if (machine.neon_i8mm) {
+        tiers[count] = (tier){FFAI__ISA_NEON, machine};
+        tiers[count++].features.neon_i8mm = false;
+    }
+    if (machine.neon_dotprod) {
+        tiers[count] = (tier){FFAI__ISA_NEON, machine};
+        tiers[count++].features.neon_dotprod = false;
     }
     return count;
 }

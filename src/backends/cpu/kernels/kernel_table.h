@@ -29,6 +29,8 @@ extern const ffai__kernels ffai__kernels_scalar;
 #if defined(__x86_64__)
 extern const ffai__kernels ffai__kernels_avx2;
 extern const ffai__kernels ffai__kernels_avx512;
+#elif defined(__aarch64__)
+extern const ffai__kernels ffai__kernels_neon;
 #endif
 
 /* A tier's table; the scalar one where this architecture lacks it. */

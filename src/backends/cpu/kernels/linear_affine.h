@@ -2,10 +2,16 @@
  *
  *   lanes_u, lanes_f   16 lanes of 32 bits, of float32
  *   u_load, u_store, u_shift (16-bit elements; right by n, or left where n is negative), u_and, u_select (mask ? a : b)
+ *   SHIFTS_BYTES       1 where u_shift lets no bits into a byte from its neighbour; without it, 0
  *   u_byte(quad, i)    column i of a quad as float32
  *   f_zero, f_set, f_load, f_store, f_load_f16, f_load_bf16, f_add, f_mul, f_fma (a * b + c), f_reduce
  *   dot_codes, dot_widen(quad)            a quad as the dot product wants it
  *   dot_sum, dot_zero, dot_add(sum, codes, span of input, quad's number), dot_join, dot_float(sum, offset)
+ *   DOT_ROWS, DOT_TURNS                   rows of input whose sums the registers hold at once, and sums of one row
+ *                                         that take turns; without them, all, and two
+ *   DOT_GROUP                             defined where the tier has its own store_quads and dot_group (below)
+ *   DOT_BYTES(quad), DOT_BYTES_LESS       codes of 8 bits as the dot product wants them, and what each has lost
+ *                                         thereby; without them, nothing
  *
  * All sums within a group are exact integers and all float32 operations are the same, in the same order, on every
  * tier: results agree bit for bit.
@@ -16,6 +22,25 @@
 #define FFAI_LINEAR_AFFINE_H
 
 #include "linear_rows.h"
+
+#if !defined(DOT_ROWS)
+#define DOT_ROWS  MOST_ROWS
+#define DOT_TURNS 2
+#endif
+#if !defined(SHIFTS_BYTES)
+#define SHIFTS_BYTES 0
+#endif
+#if !defined(DOT_BYTES)
+#define DOT_BYTES(quad) (quad)
+#define DOT_BYTES_LESS  0
+#endif
+
+/* The bits of mask after a shift right by n. */
+FFAI__ALWAYS_INLINE lanes_u field(lanes_u a, int n, int mask)
+{
+    a = u_shift(a, n);
+    return SHIFTS_BYTES && 0xFF >> n == mask ? a : u_and(a, mask);
+}
 
 FFAI__ALWAYS_INLINE lanes_u nibble_plane(const uint8_t *plane, int quad)
 {
@@ -37,17 +62,17 @@ FFAI__ALWAYS_INLINE lanes_u unpack_quad(const uint8_t *span, int bits, int quad)
 {
     switch (bits) {
     case 2:
-        return u_and(pair_plane(span, quad, 0), 0x03);
+        return field(u_load(span + quad / 4 * FFAI__BLOCK_BYTES), quad % 4 * 2, 0x03);
     case 3:
         return u_and(u_select(0x03, pair_plane(span, quad, 0), bit_plane(span + 128, quad, 2)), 0x07);
     case 4:
-        return u_and(nibble_plane(span, quad), 0x0F);
+        return field(u_load(span + quad / 2 * FFAI__BLOCK_BYTES), quad % 2 * 4, 0x0F);
     case 5:
         return u_and(u_select(0x0F, nibble_plane(span, quad), bit_plane(span + 256, quad, 4)), 0x1F);
     case 6:
         return u_and(u_select(0x0F, nibble_plane(span, quad), pair_plane(span + 256, quad, 4)), 0x3F);
     default:
-        return u_load(span + quad * FFAI__BLOCK_BYTES);
+        return DOT_BYTES(u_load(span + quad * FFAI__BLOCK_BYTES));
     }
 }
 
@@ -77,13 +102,52 @@ typedef struct chunk_quads {
     _Alignas(64) uint8_t bytes[CHUNK_COLUMNS / 4 * QUAD_BYTES];
 } chunk_quads;
 
+#if !defined(DOT_GROUP)
+FFAI__ALWAYS_INLINE void store_quads(uint8_t *out, lanes_u a, lanes_u b)
+{
+    u_store(out, a);
+    u_store(out + QUAD_BYTES, b);
+}
+
+/* Half a span: four quads, from number `first` of their span on. */
+FFAI__ALWAYS_INLINE void dot_half(dot_sum *sums, const uint8_t *quads, const uint8_t *span, size_t stride, int first,
+                                  int rows)
+{
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        const dot_codes codes = dot_widen(u_load(quads + i * QUAD_BYTES));
+        UNROLL
+        for (int m = 0; m < rows; m++)
+            sums[m] = dot_add(sums[m], codes, span + (size_t)m * stride, first + i);
+    }
+}
+
+/* One group of unpacked quads. A loop over halves, not spans: with eight quads in its body the compilers run out of
+ * registers where a quad takes two. */
+FFAI__ALWAYS_INLINE void dot_group(dot_sum *sums, const uint8_t *quads, const uint8_t *input, size_t stride,
+                                   int64_t group, int group_size, int rows)
+{
+    UNROLL
+    for (int m = 0; m < rows; m++)
+        sums[m] = dot_zero();
+    const uint8_t *span = input + group * group_size / FFAI__SPAN_COLUMNS * 64;
+    if (group_size < FFAI__SPAN_COLUMNS) {
+        dot_half(sums, quads, span, stride, (int)(group % 2) * 4, rows);
+        return;
+    }
+    for (int half = 0; half < group_size / 16; half++, quads += 4 * QUAD_BYTES)
+        dot_half(sums, quads, span + half / 2 * 64, stride, half % 2 * 4, rows);
+}
+
+#endif
+
 FFAI__ALWAYS_INLINE void unpack_spans(chunk_quads *quads, const uint8_t *codes, int spans, int bits)
 {
     uint8_t *out = quads->bytes;
     for (int s = 0; s < spans; s++, codes += bits * FFAI__BLOCK_BYTES, out += 8 * QUAD_BYTES) {
         UNROLL
-        for (int quad = 0; quad < 8; quad++)
-            u_store(out + quad * QUAD_BYTES, unpack_quad(codes, bits, quad));
+        for (int quad = 0; quad < 8; quad += 2)
+            store_quads(out + quad * QUAD_BYTES, unpack_quad(codes, bits, quad), unpack_quad(codes, bits, quad + 1));
     }
 }
 
@@ -123,7 +187,8 @@ static void fetch_chunk_ahead(const uint8_t *chunk, const ffai__affine_layout *l
 FFAI__ALWAYS_INLINE lanes_f add_group(lanes_f sum, dot_sum dot, const group_scales *scales,
                                       const ffai__fixed_group *group, const ffai__affine_layout *layout)
 {
-    const lanes_f value = dot_float(dot, -layout->zero * group->integer_sum);
+    const int zero = layout->zero - (layout->bits == 8 ? DOT_BYTES_LESS : 0);
+    const lanes_f value = dot_float(dot, -zero * group->integer_sum);
     sum = f_fma(f_mul(scales->scale, f_set(group->step)), value, sum);
     if (layout->mode == FFAI__SCALE_F16_ZERO)
         return sum;
@@ -135,36 +200,6 @@ FFAI__ALWAYS_INLINE const ffai__fixed_group *fixed_groups(const uint8_t *input, 
     return (const ffai__fixed_group *)(const void *)(input + ffai__spans(columns) * 64);
 }
 
-/* Half a span: four quads, from number `first` of their span on. */
-FFAI__ALWAYS_INLINE void dot_half(dot_sum *sums, const uint8_t *quads, const uint8_t *span, size_t stride, int first,
-                                  int rows)
-{
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        const dot_codes codes = dot_widen(u_load(quads + i * QUAD_BYTES));
-        UNROLL
-        for (int m = 0; m < rows; m++)
-            sums[m] = dot_add(sums[m], codes, span + (size_t)m * stride, first + i);
-    }
-}
-
-/* One group of unpacked quads. A loop over halves, not spans: with eight quads in its body the compilers run out of
- * registers where a quad takes two. */
-FFAI__ALWAYS_INLINE void dot_group(dot_sum *sums, const uint8_t *quads, const uint8_t *input, size_t stride,
-                                   int64_t group, int group_size, int rows)
-{
-    UNROLL
-    for (int m = 0; m < rows; m++)
-        sums[m] = dot_zero();
-    const uint8_t *span = input + group * group_size / FFAI__SPAN_COLUMNS * 64;
-    if (group_size < FFAI__SPAN_COLUMNS) {
-        dot_half(sums, quads, span, stride, (int)(group % 2) * 4, rows);
-        return;
-    }
-    for (int half = 0; half < group_size / 16; half++, quads += 4 * QUAD_BYTES)
-        dot_half(sums, quads, span + half / 2 * 64, stride, half % 2 * 4, rows);
-}
-
 FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
 {
     ffai__affine_layout layout;
@@ -174,6 +209,7 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
     const uint8_t *input = job->inputs + (uint64_t)row * stride;
     const ffai__fixed_group *groups = fixed_groups(input, job->packed->weight->columns);
     const size_t groups_stride = stride / sizeof *groups;
+    const int together = rows < DOT_ROWS ? rows : DOT_ROWS;
     chunk_quads quads;
     lanes_f y[MOST_ROWS];
     UNROLL
@@ -183,13 +219,17 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
         fetch_chunk_ahead(chunk, &layout);
         unpack_chunk(&quads, chunk, &layout);
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
-            dot_sum sums[MOST_ROWS];
             const uint8_t *group = quads.bytes + i * layout.group_size / 4 * QUAD_BYTES;
-            dot_group(sums, group, input, stride, g, layout.group_size, rows);
-            const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
-            UNROLL
-            for (int m = 0; m < rows; m++)
-                y[m] = add_group(y[m], sums[m], &scales, groups + (size_t)m * groups_stride + g, &layout);
+            for (int first = 0; first < rows; first += together) {
+                dot_sum sums[MOST_ROWS];
+                dot_group(sums, group, input + (size_t)first * stride, stride, g, layout.group_size, together);
+                const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+                UNROLL
+                for (int k = 0; k < together; k++) {
+                    const int m = first + k;
+                    y[m] = add_group(y[m], sums[k], &scales, groups + (size_t)m * groups_stride + g, &layout);
+                }
+            }
         }
     }
     UNROLL
@@ -197,7 +237,8 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
         finish_lanes(job, tile, row + m, y[m]);
 }
 
-/* One row, groups of whole spans. Two sums take turns, which shortens the chain of additions. */
+/* One row, groups of whole spans. Where a sum is a register or two, two sums take turns, which shortens the chain of
+ * additions. */
 FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input, int spans, int bits)
 {
     dot_sum even = dot_zero();
@@ -206,10 +247,11 @@ FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input
         UNROLL
         for (int quad = 0; quad < 8; quad += 2) {
             even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), input, quad);
-            odd = dot_add(odd, dot_widen(unpack_quad(codes, bits, quad + 1)), input, quad + 1);
+            dot_sum *const next = DOT_TURNS > 1 ? &odd : &even;
+            *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), input, quad + 1);
         }
     }
-    return dot_join(even, odd);
+    return DOT_TURNS > 1 ? dot_join(even, odd) : even;
 }
 
 FFAI__ALWAYS_INLINE void fixed_row(const ffai__linear_job *job, int64_t tile, int64_t row, int bits)

@@ -56,8 +56,9 @@ typedef struct ffai__affine_layout {
 void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *weight);
 
 /* Fixed-point input. Every column is an integer v, |v| <= FFAI__FIXED_MOST, times its group's step. For each span
- * there are 64 bytes, then come the groups. Tiers with byte dot products keep v = 256 h + l as 32 signed h and 32
- * signed l, others 32 int16 with the quad's columns in order 0, 2, 1, 3 (the order in which a quad's bytes widen). */
+ * there are 64 bytes, then come the groups. Tiers with byte dot products keep v = 256 h + l as signed h and
+ * signed l (AVX-512: 32 h, then 32 l; NEON: 8 h and 8 l in turn), others 32 int16 with the quad's columns in order
+ * 0, 2, 1, 3 (the order in which a quad's bytes widen). */
 #define FFAI__FIXED_MOST 32512 /* 127 * 256: h and l are signed bytes */
 
 typedef struct ffai__fixed_group {
@@ -99,6 +100,10 @@ typedef struct ffai__linear_tier {
 } ffai__linear_tier;
 
 extern const ffai__linear_tier ffai__linear_scalar;
+extern const ffai__linear_tier ffai__linear_neon;
+/* What dot products (SDOT), and products of matrices (USMMLA), replace in the NEON tier. */
+extern const ffai__linear_kernels ffai__linear_neon_dotprod;
+extern const ffai__linear_kernels ffai__linear_neon_i8mm;
 extern const ffai__linear_tier ffai__linear_avx2;
 extern const ffai__linear_tier ffai__linear_avx512;
 /* What VNNI replaces in the AVX-512 tier. */
