@@ -3,7 +3,7 @@
 #   make                     set up, configure and build (build/ffai)
 #   make run [PROMPT="…"]    continue a text with the default model
 #   make test                every test
-#   make bench               the benchmarks of the kernels
+#   make bench               the kernels' speed and whole steps'
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format format-check lint check-tree
 #   make sanitize coverage fuzz [SECONDS=60]
@@ -55,6 +55,7 @@ test: build model
 	@tools/run-tests build
 
 bench: build
+	@build/tests/checkop --bench
 	@for program in build/bench/bench_*; do \
 		if [ -x "$$program" ]; then "$$program" || exit 1; fi; \
 	done

@@ -20,9 +20,11 @@ static inline int ffai__padded_dim(int head_dim)
 }
 
 typedef struct ffai__kernels {
+// NOLINTBEGIN(bugprone-macro-parentheses): names and lists of parameters take no more of them
 #define KERNEL(name, parameters, text)       void(*name) parameters;
 #define STORE_KERNEL(name, parameters, text) void(*name[FFAI__STORE_FORMATS]) parameters;
 #include "kernels.def"
+    // NOLINTEND(bugprone-macro-parentheses)
 } ffai__kernels;
 
 extern const ffai__kernels ffai__kernels_scalar;
