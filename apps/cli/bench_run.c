@@ -132,7 +132,8 @@ static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t dept
             status = ffai_sequence_truncate(r->session, r->sequence, depth, err);
     }
     if (r->plan->ops && status == FFAI_OK) {
-        s->num_ops = r->results->cancelled ? 0 : ffai_session_profile_read(s->ops, BENCH_MAX_OPS, r->session);
+        const size_t kinds = ffai_session_profile_read(s->ops, BENCH_MAX_OPS, r->session);
+        s->num_ops = r->results->cancelled ? 0 : kinds < BENCH_MAX_OPS ? kinds : BENCH_MAX_OPS;
         status = ffai_session_profile(r->session, false, err);
     }
     qsort(s->seconds, s->count, sizeof *s->seconds, by_size);

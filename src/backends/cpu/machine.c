@@ -127,6 +127,9 @@ static int find_peaks(const ffai__peak **peaks, ffai__isa isa, const ffai__cpu_f
     switch (isa) {
 #if defined(__x86_64__)
     case FFAI__ISA_AMX:
+        if (features->amx_bf16)
+            peaks[count++] = &ffai__peak_amx_bf16;
+        __attribute__((fallthrough));
     case FFAI__ISA_AVX512:
         peaks[count++] = &ffai__peak_avx512_f32;
         if (features->avx512_vnni)

@@ -22,6 +22,7 @@ extern const ffai__peak ffai__peak_avx2_i16;
 extern const ffai__peak ffai__peak_avx512_f32;
 extern const ffai__peak ffai__peak_avx512_vnni;
 extern const ffai__peak ffai__peak_avx512_bf16;
+extern const ffai__peak ffai__peak_amx_bf16;
 
 ffai__read_kernel ffai__read_scalar, ffai__read_avx2, ffai__read_avx512;
 
