@@ -120,48 +120,54 @@ static void measure_peak(ffai__machine *machine, measuring *m, const ffai__peak 
     }
 }
 
-/* The multiply-adds that the tier's products may be made of; returns their number. */
-static int find_peaks(const ffai__peak **peaks, ffai__isa isa, const ffai__cpu_features *features)
+/* What a tier's products may be made of, and what the features must allow. */
+typedef struct candidate {
+    ffai__isa isa;
+    bool usable;
+    const ffai__peak *peak;
+} candidate;
+
+/* The tier's own, and those of the one that AMX builds on. Returns their number. */
+static int find_peaks(const ffai__peak **peaks, ffai__isa isa, const ffai__cpu_features *f)
 {
-    int count = 0;
-    switch (isa) {
-#if defined(__x86_64__)
-    case FFAI__ISA_AMX:
-        if (features->amx_bf16)
-            peaks[count++] = &ffai__peak_amx_bf16;
-        __attribute__((fallthrough));
-    case FFAI__ISA_AVX512:
-        peaks[count++] = &ffai__peak_avx512_f32;
-        if (features->avx512_vnni)
-            peaks[count++] = &ffai__peak_avx512_vnni;
-        if (features->avx512_bf16)
-            peaks[count++] = &ffai__peak_avx512_bf16;
-        break;
-    case FFAI__ISA_AVX2:
-        peaks[count++] = &ffai__peak_avx2_f32;
-        peaks[count++] = &ffai__peak_avx2_i16;
-        break;
+    const candidate candidates[] = {
+        {FFAI__ISA_SCALAR, true, &ffai__peak_scalar},
+#if defined(__aarch64__)
+        {FFAI__ISA_NEON, true, &ffai__peak_neon_f32},
+        {FFAI__ISA_NEON, f->neon_dotprod, &ffai__peak_neon_dotprod},
+        {FFAI__ISA_NEON, f->neon_dotprod && f->neon_i8mm, &ffai__peak_neon_i8mm},
+#elif defined(__x86_64__)
+        {FFAI__ISA_AVX2, true, &ffai__peak_avx2_f32},
+        {FFAI__ISA_AVX2, true, &ffai__peak_avx2_i16},
+        {FFAI__ISA_AVX512, true, &ffai__peak_avx512_f32},
+        {FFAI__ISA_AVX512, f->avx512_vnni, &ffai__peak_avx512_vnni},
+        {FFAI__ISA_AVX512, f->avx512_bf16, &ffai__peak_avx512_bf16},
+        {FFAI__ISA_AMX, f->amx_bf16, &ffai__peak_amx_bf16},
 #endif
-    default:
-        (void)features;
-        peaks[count++] = &ffai__peak_scalar;
+    };
+    int count = 0;
+    (void)f;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        const bool below = isa == FFAI__ISA_AMX && candidates[i].isa == FFAI__ISA_AVX512;
+        if (candidates[i].usable && (candidates[i].isa == isa || below))
+            peaks[count++] = candidates[i].peak;
     }
     return count;
 }
 
 static ffai__read_kernel *find_read(ffai__isa isa)
 {
-    switch (isa) {
-#if defined(__x86_64__)
-    case FFAI__ISA_AMX:
-    case FFAI__ISA_AVX512:
-        return ffai__read_avx512;
-    case FFAI__ISA_AVX2:
-        return ffai__read_avx2;
+    static ffai__read_kernel *const kernels[FFAI__ISA_COUNT] = {
+        [FFAI__ISA_SCALAR] = ffai__read_scalar,
+#if defined(__aarch64__)
+        [FFAI__ISA_NEON] = ffai__read_neon,
+#elif defined(__x86_64__)
+        [FFAI__ISA_AVX2] = ffai__read_avx2,
+        [FFAI__ISA_AVX512] = ffai__read_avx512,
+        [FFAI__ISA_AMX] = ffai__read_avx512,
 #endif
-    default:
-        return ffai__read_scalar;
-    }
+    };
+    return kernels[isa];
 }
 
 static ffai_status measure_all(ffai__machine *machine, measuring *m, ffai_error *err)

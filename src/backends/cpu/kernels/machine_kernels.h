@@ -16,15 +16,12 @@ typedef struct ffai__peak {
     void (*run)(int64_t iterations);
 } ffai__peak;
 
-extern const ffai__peak ffai__peak_scalar;
-extern const ffai__peak ffai__peak_avx2_f32;
-extern const ffai__peak ffai__peak_avx2_i16;
-extern const ffai__peak ffai__peak_avx512_f32;
-extern const ffai__peak ffai__peak_avx512_vnni;
-extern const ffai__peak ffai__peak_avx512_bf16;
-extern const ffai__peak ffai__peak_amx_bf16;
+/* Declared for every architecture, there for its own alone. */
+extern const ffai__peak ffai__peak_scalar, ffai__peak_neon_f32, ffai__peak_neon_dotprod, ffai__peak_neon_i8mm;
+extern const ffai__peak ffai__peak_avx2_f32, ffai__peak_avx2_i16;
+extern const ffai__peak ffai__peak_avx512_f32, ffai__peak_avx512_vnni, ffai__peak_avx512_bf16, ffai__peak_amx_bf16;
 
-ffai__read_kernel ffai__read_scalar, ffai__read_avx2, ffai__read_avx512;
+ffai__read_kernel ffai__read_scalar, ffai__read_neon, ffai__read_avx2, ffai__read_avx512;
 
 /* Multiply-adds that do not wait for each other. */
 enum { FFAI__PEAK_CHAINS = 12, FFAI__PEAK_REPEATS = 4 };
