@@ -188,7 +188,7 @@ FFAI__ALWAYS_INLINE lanes_f add_group(lanes_f sum, dot_sum dot, const group_scal
                                       const ffai__fixed_group *group, const ffai__affine_layout *layout)
 {
     const int zero = layout->zero - (layout->bits == 8 ? DOT_BYTES_LESS : 0);
-    const lanes_f value = dot_float(dot, -zero * group->integer_sum);
+    const lanes_f value = zero ? dot_float(dot, -zero * group->integer_sum) : dot_float(dot, 0);
     sum = f_fma(f_mul(scales->scale, f_set(group->step)), value, sum);
     if (layout->mode == FFAI__SCALE_F16_ZERO)
         return sum;
