@@ -3,7 +3,8 @@
 #   make                     set up, configure and build (build/ffai)
 #   make run [PROMPT="…"]    continue a text with the default model
 #   make test                every test
-#   make bench               the kernels' speed and whole steps'
+#   make bench               the table of docs/performance.md, half an hour
+#   make bench-kernels       the speed of every kernel, and of whole steps
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format format-check lint check-tree
 #   make sanitize coverage fuzz [SECONDS=60]
@@ -31,7 +32,7 @@ else \
 fi
 endef
 
-.PHONY: all setup develop build model run test bench install format format-check lint check-tree \
+.PHONY: all setup develop build model run test bench bench-kernels install format format-check lint check-tree \
 	sanitize asan-ubsan tsan clang coverage fuzz clean
 
 all: build
@@ -54,7 +55,12 @@ run: build model
 test: build model
 	@tools/run-tests build
 
-bench: build
+# The table of docs/performance.md, beside llama.cpp and mlx where they can be built.
+bench: build model
+	@bench/run $(BENCH)
+
+# Every kernel of every tier, and whole steps.
+bench-kernels: build
 	@build/tests/checkop --bench
 	@for program in build/bench/bench_*; do \
 		if [ -x "$$program" ]; then "$$program" || exit 1; fi; \
