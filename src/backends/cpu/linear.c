@@ -96,6 +96,21 @@ static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa is
     return dtype == FFAI__BF16 ? &tier->dense_bf16 : dtype == FFAI__F16 ? &tier->dense_f16 : &tier->dense_f32;
 }
 
+static ffai__fill_tile *fill_of(ffai__isa isa)
+{
+    switch (isa) {
+#if defined(__x86_64__)
+    case FFAI__ISA_AMX:
+    case FFAI__ISA_AVX512:
+        return ffai__fill_tile_avx512;
+    case FFAI__ISA_AVX2:
+        return ffai__fill_tile_avx2;
+#endif
+    default:
+        return ffai__fill_tile_scalar;
+    }
+}
+
 static uint64_t affine_tile_bytes(const ffai__weight *weight)
 {
     ffai__affine_layout layout;
@@ -124,6 +139,7 @@ ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, 
     packed->tile_bytes = affine ? affine_tile_bytes(weight) : dense_tile_bytes(weight);
     packed->tiles = NULL;
     packed->kernels = affine ? affine_kernels(isa, features, f32_activations) : dense_kernels(weight->dtype, isa);
+    packed->fill_tile = fill_of(isa);
     packed->input.kind = packed->kernels->kind;
     packed->input.group_size = packed->input.kind == FFAI__INPUT_FIXED ? weight->group_size : 0;
     packed->input.columns = weight->columns;

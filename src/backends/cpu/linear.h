@@ -24,6 +24,9 @@ typedef struct ffai__linear_input {
     int64_t columns;
 } ffai__linear_input;
 
+typedef struct ffai__tile_rows ffai__tile_rows;
+typedef void ffai__fill_tile(uint8_t *tile, const ffai__tile_rows *rows);
+
 typedef struct ffai__packed {
     const ffai__weight *weight;
     int64_t num_tiles;
@@ -31,6 +34,7 @@ typedef struct ffai__packed {
     uint8_t *tiles;      /* [num_tiles * tile_bytes], 64-byte aligned; not owned */
     ffai__linear_input input;
     const struct ffai__linear_kernels *kernels;
+    ffai__fill_tile *fill_tile;
 } ffai__packed;
 
 /* Choose layout, input kind and kernels for a matrix on a tier; tiles stays NULL. f32_activations: inputs are
@@ -38,7 +42,7 @@ typedef struct ffai__packed {
 ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
                               const ffai__cpu_features *features, bool f32_activations, ffai_error *err);
 /* Fill tiles [first, last) from the weight. Different ranges may be filled by different threads. scratch has
- * ffai__pack_scratch_bytes(packed). */
+ * ffai__pack_scratch_bytes(packed), none if that is 0. */
 void ffai__packed_fill(const ffai__packed *packed, int64_t first, int64_t last, void *scratch);
 size_t ffai__pack_scratch_bytes(const ffai__packed *packed);
 

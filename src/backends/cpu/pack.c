@@ -9,8 +9,9 @@
 
 /* Pages of the machine and of first touch: matrices begin on one. */
 #define MATRIX_ALIGNMENT ((uint64_t)4096)
-/* Stored bytes that are packed between two looks at progress and cancellation. */
-#define PORTION_BYTES ((uint64_t)1 << 20)
+/* Stored bytes that are packed between two looks at progress and cancellation, and let go of at once: each time
+ * interrupts every thread. */
+#define PORTION_BYTES ((uint64_t)4 << 20)
 
 typedef struct packing {
     ffai__cpu_plan *plan;

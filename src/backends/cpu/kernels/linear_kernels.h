@@ -12,7 +12,7 @@
  * pair or bit plane that holds the code's bits from `at` up, quad j lies at bit (at + w j) mod 8, w its width, so
  * that one shift brings it to its place.
  * Scales go before their codes: a chunk is `groups_per_chunk` groups, first each group's 16 scales and 16 biases,
- * then the codes.
+ * then the codes. Rows that pad are packed from rows of zeros, other padding is zeros.
  *
  * Dense tile: [columns][16] for f32 and f16; for bf16 [columns / 2][16][2], so that a shift and a mask of one
  * vector give two columns in float32. Columns are padded with zeros to a multiple of 4. */
@@ -108,6 +108,21 @@ extern const ffai__linear_tier ffai__linear_avx2;
 extern const ffai__linear_tier ffai__linear_avx512;
 /* What VNNI replaces in the AVX-512 tier. */
 extern const ffai__linear_kernels ffai__linear_avx512_vnni;
+
+/* Where the 16 rows of a tile being filled lie in the file, and those of the tile after it. Rows that pad are zeros,
+ * of all its lengths. */
+struct ffai__tile_rows {
+    const ffai__weight *weight;
+    const uint8_t *data[FFAI__TILE_ROWS];
+    const uint8_t *scales[FFAI__TILE_ROWS]; /* MLX only */
+    const uint8_t *biases[FFAI__TILE_ROWS];
+    const uint8_t *next[FFAI__TILE_ROWS]; /* data of the next tile, to be fetched ahead */
+};
+
+/* Fill a tile of ffai__packed.tile_bytes (pack_template.h); the same bytes on every tier. */
+ffai__fill_tile ffai__fill_tile_scalar;
+ffai__fill_tile ffai__fill_tile_avx2;
+ffai__fill_tile ffai__fill_tile_avx512;
 
 /* Preparations that tiers share. */
 void ffai__linear_prepare_f32(void *prepared, const float *x, const ffai__linear_input *input);
