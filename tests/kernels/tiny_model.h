@@ -22,12 +22,13 @@ typedef struct tiny_shape {
     int rope_dims;
     int wide;
     int vocab;
-    int window;   /* of odd layers; 0: none */
-    bool qk_norm; /* on every head's query and key */
-    bool bias;    /* on q, k and v */
-    bool tied;    /* the head is the embedding */
-    bool unfused; /* run the program as it was recorded */
-    int bits;     /* 4 or 8: affine groups of 32; 16: bf16; 32: f32 */
+    int window;     /* of odd layers; 0: none */
+    bool qk_norm;   /* on every head's query and key */
+    bool bias;      /* on q, k and v */
+    bool tied;      /* the head is the embedding */
+    bool unfused;   /* run the program as it was recorded */
+    int bits;       /* up to 8: affine; 16: bf16; 32: f32 */
+    int group_size; /* of affine weights; 0: 32 */
 } tiny_shape;
 
 typedef struct tiny_model {
@@ -56,6 +57,9 @@ static inline float tiny_normal(tiny_model *m)
     return sum - 6.0f;
 }
 
+/* Numbers are drawn up to here, a prime, and then repeat. */
+enum { TINY_PERIOD = 100003 };
+
 static inline void *tiny_part(size_t bytes)
 {
     void *part = malloc(bytes);
@@ -66,14 +70,15 @@ static inline void *tiny_part(size_t bytes)
 
 static inline void tiny_fill_affine(tiny_model *m, ffai__weight *w, float scale)
 {
-    const size_t groups = (size_t)(w->rows * w->columns / 32);
+    w->group_size = m->shape.group_size ? m->shape.group_size : 32;
+    const size_t groups = (size_t)(w->rows * w->columns / w->group_size);
     const size_t words = (size_t)(w->rows * w->columns) * (size_t)w->bits / 32;
     uint32_t *codes = tiny_part(words * 4);
     uint16_t *scales = tiny_part(groups * 2);
     uint16_t *biases = tiny_part(groups * 2);
     const float levels = (float)((1 << w->bits) - 1);
     for (size_t i = 0; i < words; i++)
-        codes[i] = tiny_random(m) << 16 ^ tiny_random(m);
+        codes[i] = i < TINY_PERIOD ? tiny_random(m) << 16 ^ tiny_random(m) : codes[i - TINY_PERIOD];
     for (size_t i = 0; i < groups; i++) {
         const float step = scale * 3.4f / levels * (0.5f + (float)(tiny_random(m) % 1000) / 1000.0f);
         scales[i] = ffai__f32_to_f16(step);
@@ -84,7 +89,6 @@ static inline void tiny_fill_affine(tiny_model *m, ffai__weight *w, float scale)
     parts[1] = scales;
     parts[2] = biases;
     w->packing = FFAI__MLX_AFFINE;
-    w->group_size = 32;
     w->scale_dtype = FFAI__F16;
     w->data = codes;
     w->scales = scales;
@@ -96,7 +100,7 @@ static inline void tiny_fill_dense(tiny_model *m, ffai__weight *w, float scale, 
     const size_t count = (size_t)(w->rows * w->columns);
     float *values = tiny_part(count * 4);
     for (size_t i = 0; i < count; i++)
-        values[i] = offset + scale * tiny_normal(m);
+        values[i] = i < TINY_PERIOD ? offset + scale * tiny_normal(m) : values[i - TINY_PERIOD];
     w->packing = FFAI__DENSE;
     w->data = m->parts[m->count - 1][0] = values;
     if (w->dtype == FFAI__BF16)

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include "alloc.h"
+#include "kernels/machine_kernels.h"
 #include "timed.h"
 
 enum { ROUNDS = 15, MEMORY_ROUNDS = 5 };
+/* A tier as slow as the scalar one takes part in fewer rounds. */
+#define MOST_SECONDS 0.3
 
 static double now(void)
 {
@@ -66,126 +66,49 @@ typedef struct ceilings {
     double flops;                 /* float32, fused products and sums */
 } ceilings;
 
-enum { FIRST_BYTES = 16 << 10, SECOND_BYTES = 256 << 10, MEMORY_BYTES = 96 << 20, FMA_CHAINS = 12, FMA_LOOPS = 20000 };
+enum { FIRST_BYTES = 16 << 10, SECOND_BYTES = 256 << 10, MEMORY_BYTES = 96 << 20, PEAK_ITERATIONS = 5000 };
 
 static ceilings most;
-static volatile float sink;
+static volatile uint64_t sink;
 
 typedef struct reading {
+    ffai__read_kernel *read;
     const uint8_t *data;
     size_t bytes;
 } reading;
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void read_avx2(void *context)
+static void run_reading(void *context)
 {
     const reading *r = context;
-    __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (size_t i = 0; i < r->bytes; i += 128) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < 4; k++)
-            sums[k] = _mm256_xor_si256(sums[k], _mm256_load_si256((const void *)(r->data + i + 32 * k)));
-    }
-    const __m256i sum = _mm256_xor_si256(_mm256_xor_si256(sums[0], sums[1]), _mm256_xor_si256(sums[2], sums[3]));
-    sink += (float)_mm256_extract_epi8(sum, 0);
+    sink += r->read(r->data, r->bytes);
 }
 
-__attribute__((target("avx512f"))) static void read_avx512(void *context)
+static void run_peak(void *context)
 {
-    const reading *r = context;
-    __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t i = 0; i < r->bytes; i += 256) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < 4; k++)
-            sums[k] = _mm512_xor_si512(sums[k], _mm512_load_si512((const void *)(r->data + i + 64 * k)));
-    }
-    const __m512i sum = _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3]));
-    sink += (float)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum));
+    const ffai__peak *const *peak = context;
+    (*peak)->run(PEAK_ITERATIONS);
 }
 
-__attribute__((target("avx2,fma"))) static void multiply_avx2(void *context)
-{
-    (void)context;
-    __m256 sums[FMA_CHAINS];
-    for (int k = 0; k < FMA_CHAINS; k++)
-        sums[k] = _mm256_set1_ps((float)k);
-    const __m256 a = _mm256_set1_ps(sink * 1e-9f + 0.5f);
-    for (int i = 0; i < FMA_LOOPS; i++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < FMA_CHAINS; k++)
-            sums[k] = _mm256_fmadd_ps(sums[k], a, a);
-    }
-    for (int k = 0; k < FMA_CHAINS; k++)
-        sink += _mm256_cvtss_f32(sums[k]);
-}
-
-__attribute__((target("avx512f"))) static void multiply_avx512(void *context)
-{
-    (void)context;
-    __m512 sums[FMA_CHAINS];
-    for (int k = 0; k < FMA_CHAINS; k++)
-        sums[k] = _mm512_set1_ps((float)k);
-    const __m512 a = _mm512_set1_ps(sink * 1e-9f + 0.5f);
-    for (int i = 0; i < FMA_LOOPS; i++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < FMA_CHAINS; k++)
-            sums[k] = _mm512_fmadd_ps(sums[k], a, a);
-    }
-    for (int k = 0; k < FMA_CHAINS; k++)
-        sink += _mm512_cvtss_f32(sums[k]);
-}
-#endif
-
-typedef float quad __attribute__((vector_size(16)));
-
-static void read_plainly(void *context)
-{
-    const reading *r = context;
-    quad sums[8] = {{0}};
-    for (size_t i = 0; i < r->bytes; i += sizeof sums) {
-        quad words[8];
-        memcpy(words, r->data + i, sizeof words);
-#pragma GCC unroll 8
-        for (int k = 0; k < 8; k++)
-            sums[k] += words[k];
-    }
-    for (int k = 0; k < 8; k++)
-        sink += sums[k][0];
-}
-
-static void multiply_plainly(void *context)
-{
-    (void)context;
-    quad sums[FMA_CHAINS] = {{0}};
-    const float value = sink * 1e-9f + 0.5f;
-    const quad a = {value, value, value, value};
-    for (int i = 0; i < FMA_LOOPS; i++) {
-#pragma GCC unroll 12
-        for (int k = 0; k < FMA_CHAINS; k++)
-            sums[k] = sums[k] * a + a;
-    }
-    for (int k = 0; k < FMA_CHAINS; k++)
-        sink += sums[k][0];
-}
-
-/* The widest of this machine, and floats a register. */
+/* The widest of this machine. */
 typedef struct widest {
-    void (*read)(void *context);
-    void (*multiply)(void *context);
-    int lanes;
+    ffai__read_kernel *read;
+    const ffai__peak *peak; /* float32 */
 } widest;
 
 static widest find_widest(void)
 {
-#if defined(__x86_64__)
     ffai__cpu_features features;
     ffai__cpu_features_detect(&features);
-    if (features.avx512f)
-        return (widest){read_avx512, multiply_avx512, 16};
-    if (features.avx2 && features.fma)
-        return (widest){read_avx2, multiply_avx2, 8};
+#if defined(__x86_64__)
+    if (ffai__isa_runs(&features, FFAI__ISA_AVX512))
+        return (widest){ffai__read_avx512, &ffai__peak_avx512_f32};
+    if (ffai__isa_runs(&features, FFAI__ISA_AVX2))
+        return (widest){ffai__read_avx2, &ffai__peak_avx2_f32};
+#elif defined(__aarch64__)
+    if (ffai__isa_runs(&features, FFAI__ISA_NEON))
+        return (widest){ffai__read_neon, &ffai__peak_neon_f32};
 #endif
-    return (widest){read_plainly, multiply_plainly, 4};
+    return (widest){ffai__read_scalar, &ffai__peak_scalar};
 }
 
 /* Seconds of one run, the best of many samples that each take a fraction of a millisecond. */
@@ -211,21 +134,21 @@ static void keep_most(double *rate, double amount, double taken)
 static void sample_ceilings(bool memory, int samples)
 {
     static uint8_t *data;
-    const widest w = find_widest();
+    widest w = find_widest();
     if (!data) {
         data = ffai__malloc_aligned(MEMORY_BYTES);
         if (!data)
             exit(1);
         memset(data, 0, MEMORY_BYTES);
     }
-    reading first = {data, FIRST_BYTES};
-    reading second = {data, SECOND_BYTES};
-    reading all = {data, MEMORY_BYTES};
-    keep_most(&most.first, FIRST_BYTES, best_of(w.read, &first, 500, samples));
-    keep_most(&most.second, SECOND_BYTES, best_of(w.read, &second, 30, samples));
-    keep_most(&most.flops, 2.0 * FMA_CHAINS * FMA_LOOPS * w.lanes, best_of(w.multiply, NULL, 1, samples));
+    reading first = {w.read, data, FIRST_BYTES};
+    reading second = {w.read, data, SECOND_BYTES};
+    reading all = {w.read, data, MEMORY_BYTES};
+    keep_most(&most.first, FIRST_BYTES, best_of(run_reading, &first, 500, samples));
+    keep_most(&most.second, SECOND_BYTES, best_of(run_reading, &second, 30, samples));
+    keep_most(&most.flops, w.peak->flops * PEAK_ITERATIONS, best_of(run_peak, &w.peak, 1, samples));
     if (memory)
-        keep_most(&most.memory, MEMORY_BYTES, best_of(w.read, &all, 1, samples));
+        keep_most(&most.memory, MEMORY_BYTES, best_of(run_reading, &all, 1, samples));
 }
 
 void checkop_measure_ceilings(void)
@@ -312,8 +235,10 @@ void checkop_bench(const char *name, const checkop_kernel *kernel, const checkop
             calibrate(&timings[i]);
         for (int round = 0; round < (timings[0].job.memory ? MEMORY_ROUNDS : ROUNDS); round++) {
             sample_ceilings(timings[0].job.memory, 1);
-            for (int i = 0; i < count; i++)
-                sample(&timings[i]);
+            for (int i = 0; i < count; i++) {
+                if (round * timings[i].best < MOST_SECONDS)
+                    sample(&timings[i]);
+            }
         }
         for (int i = 0; i < count; i++)
             print_timing(name, &timings[i], timings[0].best);
