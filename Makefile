@@ -8,6 +8,7 @@
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format format-check lint check-tree
 #   make sanitize coverage fuzz [SECONDS=60]
+#   make aarch64             build for 64-bit ARM and test under qemu
 #   make clean
 SHELL = /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -19,7 +20,7 @@ PROMPT ?= The capital of France is
 export FFAI_PROMPT := $(value PROMPT)
 unexport PROMPT
 
-PRESETS = debug asan-ubsan tsan fuzz coverage clang
+PRESETS = debug asan-ubsan tsan fuzz coverage clang aarch64
 C_FILES = find include src apps examples tests -name '*.[ch]' -print0
 
 # Configure a preset once and build it: in full words the first time, after that only what goes wrong. All of it
@@ -33,7 +34,7 @@ fi
 endef
 
 .PHONY: all setup develop build model run test bench bench-kernels install format format-check lint check-tree \
-	sanitize asan-ubsan tsan clang coverage fuzz clean
+	sanitize asan-ubsan tsan clang coverage fuzz cross aarch64 clean
 
 all: build
 
@@ -107,6 +108,13 @@ coverage: develop model
 fuzz: develop
 	$(call build_preset,fuzz,build-fuzz,--target fuzzers)
 	@tools/run-fuzzers build-fuzz "$(SECONDS)"
+
+cross:
+	@tools/setup --cross
+
+aarch64: cross model
+	$(call build_preset,aarch64,build-aarch64)
+	@tools/test-aarch64 build-aarch64
 
 clean:
 	@rm -rf build $(PRESETS:%=build-%)

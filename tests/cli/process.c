@@ -51,13 +51,27 @@ static int input_file(const setting *s)
     return descriptor;
 }
 
+/* Become the program, called ffai; what was built for another processor by way of its emulator. */
+static void execute(const char *program, const char *const *arguments)
+{
+#if defined(FFAI_EMULATOR)
+    const char *argv[68] = {FFAI_EMULATOR, "-0", "ffai", program};
+    size_t count = 4;
+#else
+    const char *argv[68] = {"ffai"};
+    size_t count = 1;
+#endif
+    for (size_t i = 0; arguments[i]; i++)
+        argv[count++] = arguments[i];
+#if defined(FFAI_EMULATOR)
+    program = FFAI_EMULATOR;
+#endif
+    execvp(program, (char **)(size_t)argv);
+}
+
 /* In the child. */
 static void become_ffai(const int streams[3], const setting *s, const char *const *arguments)
 {
-    static char name[] = "ffai";
-    char *argv[64] = {name};
-    for (size_t i = 0; arguments[i]; i++)
-        argv[i + 1] = (char *)(size_t)arguments[i];
     for (int i = 0; i < 3; i++) {
         if (s->without_streams)
             close(i);
@@ -71,7 +85,7 @@ static void become_ffai(const int streams[3], const setting *s, const char *cons
     signal(SIGINT, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
     if (chdir(FFAI_SOURCE_DIR) == 0)
-        execv(s->program ? s->program : FFAI_BINARY, argv);
+        execute(s->program ? s->program : FFAI_BINARY, arguments);
     _exit(NOT_STARTED);
 }
 
