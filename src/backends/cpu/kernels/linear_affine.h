@@ -187,7 +187,7 @@ static void fetch_chunk_ahead(const uint8_t *chunk, const ffai__affine_layout *l
 FFAI__ALWAYS_INLINE lanes_f add_group(lanes_f sum, dot_sum dot, const group_scales *scales,
                                       const ffai__fixed_group *group, const ffai__affine_layout *layout)
 {
-    const int zero = layout->zero - (layout->bits == 8 ? DOT_BYTES_LESS : 0);
+    const int zero = layout->zero - (layout->bits == 8) * DOT_BYTES_LESS;
     const lanes_f value = zero ? dot_float(dot, -zero * group->integer_sum) : dot_float(dot, 0);
     sum = f_fma(f_mul(scales->scale, f_set(group->step)), value, sum);
     if (layout->mode == FFAI__SCALE_F16_ZERO)
