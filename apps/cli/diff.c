@@ -73,7 +73,7 @@ static bool on_difference(void *context, const ffai_difference *d)
 
 static double tolerance_of(const diff_settings *s)
 {
-    const double by_default = s->model.activations.integer == 1 ? 1e-3 : 3e-2;
+    const double by_default = s->model.activations.integer == FFAI_ACTIVATIONS_F32 ? 1e-3 : 3e-2;
     return s->tolerance.given ? s->tolerance.number : by_default;
 }
 

@@ -31,7 +31,7 @@ ffai_status model_options(ffai_model_options *options, const model_settings *set
     *options = (ffai_model_options){
         .backend = settings->backend.text,
         .threads = (int)settings->threads.integer,
-        .f32_activations = settings->activations.integer == 1,
+        .activations = (ffai_activations)settings->activations.integer,
         .fusions = settings->fusions.text,
     };
     return FFAI_OK;

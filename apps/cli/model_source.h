@@ -16,13 +16,15 @@ typedef struct session_settings {
     setting context, kv;
 } session_settings;
 
-/* Rows for a table whose settings have a model_settings called `model`. */
+/* Rows for a table whose settings have a model_settings called `model`. The words of --activations stand in the order
+ * of ffai_activations. */
 #define MODEL_OPTION                                                                                                   \
     VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file (default: the default model)")
 #define BACKEND_OPTION VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "what computes (default: auto)")
 #define COMPUTE_OPTIONS                                                                                                \
     RANGE(OPTION_INTEGER, 0, "threads", "N", 1, 1024, model.threads, "threads; default: the physical cores"),          \
-        VALUE(OPTION_CHOICE, 0, "activations", "default|f32", model.activations, "f32: round no activation"),          \
+        VALUE(OPTION_CHOICE, 0, "activations", "default|f32|bf16", model.activations,                                  \
+              "f32: round none; bf16: round them to bf16 where that is faster"),                                       \
         VALUE(OPTION_FUSIONS, 0, "fusions", "all|none|LIST", model.fusions, "rewrites of the program (default: all)")
 /* Rows for one with a session_settings called `session`. */
 #define KV_OPTION                                                                                                      \

@@ -38,10 +38,18 @@ typedef struct ffai_load_event {
     double seconds;  /**< since loading began */
 } ffai_load_event;
 
+/** How coarsely the inputs of matrix products may be rounded. */
+typedef enum ffai_activations {
+    FFAI_ACTIVATIONS_DEFAULT, /**< not beyond 15 bits or so: far more finely than bf16 */
+    FFAI_ACTIVATIONS_F32,     /**< not at all */
+    FFAI_ACTIVATIONS_BF16     /**< to bf16, where that is faster: with bf16 weights on x86 processors that have AMX or
+                                   AVX512_BF16; otherwise as by default */
+} ffai_activations;
+
 typedef struct ffai_model_options {
-    const char *backend;    /**< "auto" (or NULL), "cpu" or "ref" */
-    int threads;            /**< 0: one for each physical core this process may use; at most 1024 */
-    bool f32_activations;   /**< inputs of matrix products stay float32 */
+    const char *backend; /**< "auto" (or NULL), "cpu" or "ref" */
+    int threads;         /**< 0: one for each physical core this process may use; at most 1024 */
+    ffai_activations activations;
     const char *fusions;    /**< "all" (or NULL), "none", or names joined by commas */
     unsigned capabilities;  /**< the ffai_capability bits wanted; 0: all the model has. FFAI_E_UNSUPPORTED if it
                                  lacks one */

@@ -23,8 +23,9 @@ typedef struct ffai__run {
 } ffai__run;
 
 typedef enum ffai__activations {
-    FFAI__ACTIVATIONS_DEFAULT, /* inputs of matrix products may be rounded, never more coarsely than bf16 */
+    FFAI__ACTIVATIONS_DEFAULT, /* inputs of matrix products may be rounded, far more finely than bf16 */
     FFAI__ACTIVATIONS_F32,     /* float32 throughout */
+    FFAI__ACTIVATIONS_BF16,    /* inputs of matrix products may be rounded to bf16 */
 } ffai__activations;
 
 typedef struct ffai__plan_options {

@@ -166,9 +166,27 @@ static ffai_status open_source(ffai_model *model, const source *from, ffai_error
     return read_configuration(model, err);
 }
 
+static ffai_status activations_of(ffai__activations *out, ffai_activations wanted, ffai_error *err)
+{
+    switch (wanted) {
+    case FFAI_ACTIVATIONS_DEFAULT:
+        *out = FFAI__ACTIVATIONS_DEFAULT;
+        return FFAI_OK;
+    case FFAI_ACTIVATIONS_F32:
+        *out = FFAI__ACTIVATIONS_F32;
+        return FFAI_OK;
+    case FFAI_ACTIVATIONS_BF16:
+        *out = FFAI__ACTIVATIONS_BF16;
+        return FFAI_OK;
+    }
+    return ffai__fail(err, FFAI_E_ARGUMENT, "options: there are no activations %d", (int)wanted);
+}
+
 static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
                               ffai_error *err)
 {
+    ffai__activations activations = FFAI__ACTIVATIONS_DEFAULT;
+    FFAI__TRY(activations_of(&activations, options->activations, err));
     FFAI__TRY(ffai__backend_find(&model->backend, options->backend, err));
     FFAI__TRY(ffai_fusions_check(options->fusions, err));
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
@@ -183,7 +201,7 @@ static ffai_status load_parts(ffai_model *model, const source *from, const ffai_
         FFAI__TRY(check_memory(model, err));
     const ffai__plan_options plan_options = {
         .threads = options->threads,
-        .activations = options->f32_activations ? FFAI__ACTIVATIONS_F32 : FFAI__ACTIVATIONS_DEFAULT,
+        .activations = activations,
         .progress = report_fraction,
         .progress_context = r,
     };

@@ -142,7 +142,7 @@ static void values_that_are_none_are_refused(void)
         {"-p a --backend gpu", "generate: --backend: \"gpu\" is none of auto|cpu|cuda|ref"},
         {"-p a --backend cp", "\"cp\" is none of"},
         {"-p a --kv q8", "generate: --kv: \"q8\" is none of bf16|f16|f32"},
-        {"-p a --activations int8", "generate: --activations: \"int8\" is none of default|f32"},
+        {"-p a --activations int8", "generate: --activations: \"int8\" is none of default|f32|bf16"},
         {"convert a b --dtype f16", "convert: --dtype: \"f16\" is none of bf16|fp16|f32"},
         {"convert a b --shard-size 5", "convert: --shard-size: \"5\" is not a size"},
         {"convert a b --shard-size 5gb", "\"5gb\" is not a size"},

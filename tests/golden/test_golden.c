@@ -34,18 +34,18 @@ typedef struct {
     const char *fusions;
     int threads;
     int32_t max_rows;
-    bool f32_activations;
+    ffai_activations activations;
     ffai_kv_format kv_format;
     double tolerance;
 } setup;
 
 static const setup setups[] = {
-    {"ref", "ref", "none", 1, 64, true, FFAI_KV_F32, 1e-4},
-    {"ref fused", "ref", "all", 1, 64, true, FFAI_KV_F32, 1e-4},
-    {"cpu f32 activations", "cpu", "all", 2, 64, true, FFAI_KV_F32, 1e-4},
-    {"cpu default, 1 thread", "cpu", "all", 1, 64, false, FFAI_KV_BF16, 3e-2},
-    {"cpu default, 2 threads, chunks of 7", "cpu", "all", 2, 7, false, FFAI_KV_BF16, 3e-2},
-    {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, false, FFAI_KV_BF16, 3e-2},
+    {"ref", "ref", "none", 1, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"ref fused", "ref", "all", 1, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"cpu f32 activations", "cpu", "all", 2, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"cpu default, 1 thread", "cpu", "all", 1, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
+    {"cpu default, 2 threads, chunks of 7", "cpu", "all", 2, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
+    {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
 };
 
 static void check(const fixture *f, const setup *s, const char *what, bool good, const char *detail)
@@ -250,7 +250,7 @@ static ffai_status run_setup(const fixture *f, const setup *s, ffai_error *err)
     ffai_model *model = NULL;
     const ffai_model_options options = {.backend = s->backend,
                                         .threads = s->threads,
-                                        .f32_activations = s->f32_activations,
+                                        .activations = s->activations,
                                         .fusions = s->fusions,
                                         .without_tokenizer = true};
     ffai_status status = ffai_model_load(&model, f->checkpoint, &options, err);

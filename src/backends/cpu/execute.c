@@ -97,7 +97,7 @@ typedef struct product {
     int64_t num_rows;
 } product;
 
-enum { ROW_BLOCK = 64, TILE_BLOCK_BYTES = 256 << 10 };
+enum { ROW_BLOCK = 64, TILE_BLOCK_BYTES = 256 << 10, WIDE_TILES = 4 };
 
 static void multiply_block(const product *p, int64_t row, int64_t rows, int64_t first, int64_t last)
 {
@@ -114,6 +114,10 @@ static int64_t least(int64_t a, int64_t b)
 /* Tiles that stay in a core's cache against one block of rows after another. */
 static void multiply_tiles(const product *p, int64_t first, int64_t last)
 {
+    if (p->action->packed->wide) {
+        multiply_block(p, 0, p->num_rows, first, last);
+        return;
+    }
     const int64_t block =
         p->num_rows <= ROW_BLOCK ? last - first : TILE_BLOCK_BYTES / ((int64_t)p->action->packed->tile_bytes + 1) + 1;
     for (int64_t tile = first; tile < last; tile += block) {
@@ -122,14 +126,17 @@ static void multiply_tiles(const product *p, int64_t first, int64_t last)
     }
 }
 
-/* Few tiles for many threads: shares of (tile, block of rows). */
+/* Few tiles for many threads: shares of (tiles, block of rows). */
 static void multiply_units(const product *p, const worker *w)
 {
+    const int64_t num_tiles = p->action->packed->num_tiles;
+    const int64_t tiles = p->action->packed->wide ? WIDE_TILES : 1;
     const int64_t blocks = (p->num_rows + ROW_BLOCK - 1) / ROW_BLOCK;
-    const ffai__share units = ffai__share_of(blocks * p->action->packed->num_tiles, w->thread, w->num_threads);
+    const ffai__share units = ffai__share_of(blocks * ((num_tiles + tiles - 1) / tiles), w->thread, w->num_threads);
     for (int64_t unit = units.begin; unit < units.end; unit++) {
         const int64_t row = unit % blocks * ROW_BLOCK;
-        multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), unit / blocks, unit / blocks + 1);
+        const int64_t tile = unit / blocks * tiles;
+        multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), tile, least(tile + tiles, num_tiles));
     }
 }
 

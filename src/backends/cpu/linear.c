@@ -74,12 +74,14 @@ static const ffai__linear_tier *tier_of(ffai__isa isa)
 }
 
 static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu_features *features,
-                                                  bool f32_activations)
+                                                  ffai__activations activations)
 {
-    if (f32_activations)
+    if (activations == FFAI__ACTIVATIONS_F32)
         return &tier_of(isa)->affine_f32;
 #if defined(__x86_64__)
-    if (isa == FFAI__ISA_AMX || (isa == FFAI__ISA_AVX512 && features->avx512_vnni))
+    if (isa == FFAI__ISA_AMX)
+        return &ffai__linear_amx_fixed;
+    if (isa == FFAI__ISA_AVX512 && features->avx512_vnni)
         return &ffai__linear_avx512_vnni;
 #elif defined(__aarch64__)
     if (isa == FFAI__ISA_NEON && features->neon_dotprod)
@@ -90,10 +92,29 @@ static const ffai__linear_kernels *affine_kernels(ffai__isa isa, const ffai__cpu
     return &tier_of(isa)->fixed;
 }
 
-static const ffai__linear_kernels *dense_kernels(ffai__dtype dtype, ffai__isa isa)
+static const ffai__linear_kernels *bf16_kernels(ffai__isa isa, const ffai__cpu_features *features,
+                                                ffai__activations activations)
 {
-    const ffai__linear_tier *tier = tier_of(isa);
-    return dtype == FFAI__BF16 ? &tier->dense_bf16 : dtype == FFAI__F16 ? &tier->dense_f16 : &tier->dense_f32;
+#if defined(__x86_64__)
+    if (isa == FFAI__ISA_AMX && activations != FFAI__ACTIVATIONS_F32)
+        return activations == FFAI__ACTIVATIONS_BF16 ? &ffai__linear_amx_bf16 : &ffai__linear_amx_bf16_split;
+    if (isa == FFAI__ISA_AVX512 && features->avx512_bf16 && activations == FFAI__ACTIVATIONS_BF16)
+        return &ffai__linear_avx512_bf16;
+#else
+    (void)features;
+    (void)activations;
+#endif
+    return &tier_of(isa)->dense_bf16;
+}
+
+static const ffai__linear_kernels *kernels_of(const ffai__weight *weight, ffai__isa isa,
+                                              const ffai__cpu_features *features, ffai__activations activations)
+{
+    if (ffai__weight_is_affine(weight))
+        return affine_kernels(isa, features, activations);
+    if (weight->dtype == FFAI__BF16)
+        return bf16_kernels(isa, features, activations);
+    return weight->dtype == FFAI__F16 ? &tier_of(isa)->dense_f16 : &tier_of(isa)->dense_f32;
 }
 
 static ffai__fill_tile *fill_of(ffai__isa isa)
@@ -127,7 +148,7 @@ static uint64_t dense_tile_bytes(const ffai__weight *weight)
 }
 
 ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
-                              const ffai__cpu_features *features, bool f32_activations, ffai_error *err)
+                              const ffai__cpu_features *features, ffai__activations activations, ffai_error *err)
 {
     const bool affine = ffai__weight_is_affine(weight);
     char text[32];
@@ -138,7 +159,8 @@ ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, 
     packed->num_tiles = (weight->rows + FFAI__TILE_ROWS - 1) / FFAI__TILE_ROWS;
     packed->tile_bytes = affine ? affine_tile_bytes(weight) : dense_tile_bytes(weight);
     packed->tiles = NULL;
-    packed->kernels = affine ? affine_kernels(isa, features, f32_activations) : dense_kernels(weight->dtype, isa);
+    packed->kernels = kernels_of(weight, isa, features, activations);
+    packed->wide = isa == FFAI__ISA_AMX && packed->kernels->kind != FFAI__INPUT_F32;
     packed->fill_tile = fill_of(isa);
     packed->input.kind = packed->kernels->kind;
     packed->input.group_size = packed->input.kind == FFAI__INPUT_FIXED ? weight->group_size : 0;
@@ -146,17 +168,27 @@ ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, 
     return FFAI_OK;
 }
 
+/* An odd number of cache lines, so that one column's lines of many rows do not compete for one place. */
+static size_t odd_lines(size_t bytes)
+{
+    return ((bytes + 63) / 64 | 1) * 64;
+}
+
 size_t ffai__linear_input_bytes(const ffai__linear_input *input)
 {
-    const size_t spans = (size_t)ffai__spans(input->columns);
+    const size_t padded = (size_t)ffai__spans(input->columns) * FFAI__SPAN_COLUMNS;
     switch (input->kind) {
     case FFAI__INPUT_FIXED: {
         const size_t groups = (size_t)(input->columns / input->group_size);
-        return (spans * 64 + groups * sizeof(ffai__fixed_group) + 63) / 64 * 64;
+        return odd_lines((size_t)ffai__fixed_bytes(input->columns) + groups * sizeof(ffai__fixed_group));
     }
+    case FFAI__INPUT_BF16:
+        return odd_lines(padded * sizeof(uint16_t));
+    case FFAI__INPUT_BF16_SPLIT:
+        return odd_lines(padded * 2 * sizeof(uint16_t));
     case FFAI__INPUT_F32:
     default:
-        return spans * FFAI__SPAN_COLUMNS * sizeof(float);
+        return padded * sizeof(float);
     }
 }
 

@@ -7,14 +7,17 @@
 #ifndef FFAI_CPU_LINEAR_H
 #define FFAI_CPU_LINEAR_H
 
+#include "backend.h"
 #include "cpu_features.h"
 #include "weight.h"
 
 enum { FFAI__TILE_ROWS = 16 };
 
 typedef enum ffai__input_kind {
-    FFAI__INPUT_F32,  /* as it is */
-    FFAI__INPUT_FIXED /* 15-bit fixed point with one step a group, and each group's sum */
+    FFAI__INPUT_F32,       /* as it is */
+    FFAI__INPUT_FIXED,     /* 15-bit fixed point with one step a group, and each group's sum */
+    FFAI__INPUT_BF16,      /* rounded to bf16 */
+    FFAI__INPUT_BF16_SPLIT /* two bf16 parts, the rounded value and what it lacks: 32 columns of each in turn */
 } ffai__input_kind;
 
 /* What a packed matrix wants its input rows turned into; equal inputs are interchangeable. */
@@ -35,12 +38,13 @@ typedef struct ffai__packed {
     ffai__linear_input input;
     const struct ffai__linear_kernels *kernels;
     ffai__fill_tile *fill_tile;
+    bool wide; /* the kernel wants many rows and several tiles at once: it divides them itself */
 } ffai__packed;
 
-/* Choose layout, input kind and kernels for a matrix on a tier; tiles stays NULL. f32_activations: inputs are
- * used in float32. FFAI_E_UNSUPPORTED names a format without kernels. */
+/* Choose layout, input kind and kernels for a matrix on a tier; tiles stays NULL. activations: how
+ * coarsely inputs may be rounded. FFAI_E_UNSUPPORTED names a format without kernels. */
 ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
-                              const ffai__cpu_features *features, bool f32_activations, ffai_error *err);
+                              const ffai__cpu_features *features, ffai__activations activations, ffai_error *err);
 /* Fill tiles [first, last) from the weight. Different ranges may be filled by different threads. scratch has
  * ffai__pack_scratch_bytes(packed), none if that is 0. */
 void ffai__packed_fill(const ffai__packed *packed, int64_t first, int64_t last, void *scratch);

@@ -127,7 +127,7 @@ typedef struct candidate {
     const ffai__peak *peak;
 } candidate;
 
-/* The tier's own, and those of the one that AMX builds on. Returns their number. */
+/* The tier's own. Returns their number. */
 static int find_peaks(const ffai__peak **peaks, ffai__isa isa, const ffai__cpu_features *f)
 {
     const candidate candidates[] = {
@@ -142,14 +142,14 @@ static int find_peaks(const ffai__peak **peaks, ffai__isa isa, const ffai__cpu_f
         {FFAI__ISA_AVX512, true, &ffai__peak_avx512_f32},
         {FFAI__ISA_AVX512, f->avx512_vnni, &ffai__peak_avx512_vnni},
         {FFAI__ISA_AVX512, f->avx512_bf16, &ffai__peak_avx512_bf16},
-        {FFAI__ISA_AMX, f->amx_bf16, &ffai__peak_amx_bf16},
+        {FFAI__ISA_AMX, true, &ffai__peak_amx_bf16},
+        {FFAI__ISA_AMX, true, &ffai__peak_amx_int8},
 #endif
     };
     int count = 0;
     (void)f;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        const bool below = isa == FFAI__ISA_AMX && candidates[i].isa == FFAI__ISA_AVX512;
-        if (candidates[i].usable && (candidates[i].isa == isa || below))
+        if (candidates[i].usable && candidates[i].isa == isa)
             peaks[count++] = candidates[i].peak;
     }
     return count;

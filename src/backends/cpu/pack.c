@@ -51,8 +51,7 @@ static ffai_status plan_matrix(ffai__cpu_plan *plan, ffai__value value, const ff
     ffai__packed *packed = find_packed(plan, weight);
     if (!packed) {
         packed = &plan->packed[plan->num_packed];
-        FFAI__TRY(ffai__packed_plan(packed, weight, plan->isa, &plan->features,
-                                    options->activations == FFAI__ACTIVATIONS_F32, err));
+        FFAI__TRY(ffai__packed_plan(packed, weight, plan->isa, &plan->features, options->activations, err));
         plan->num_packed++;
     }
     plan->matrices[value] = packed;

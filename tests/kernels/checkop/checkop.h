@@ -20,6 +20,7 @@ typedef struct checkop_tier {
     ffai__isa isa;
     ffai__cpu_features features; /* the machine's, less what this variant leaves out */
     const ffai__kernels *kernels;
+    bool amx_model;   /* AMX's linear kernels over a model of its instructions, the rest as on the scalar tier */
     char missing[96]; /* why it cannot run here; "" if it can */
 } checkop_tier;
 

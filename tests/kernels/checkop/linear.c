@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "kernels/linear_kernels.h"
+#include "model.h"
 #include "timed.h"
 #include "weights.h"
 
@@ -27,7 +28,7 @@ typedef struct product_case {
     int64_t rows, columns, num_inputs;
     int rope_heads;
     weight_fill fill;
-    bool f32_activations;
+    ffai__activations activations;
 } product_case;
 
 /* Input row t: ordinary ones between rows of every kind. */
@@ -55,14 +56,16 @@ static void make_operands(checkop *c, product *p, const product_case *spec)
 }
 
 /* Tiles filled in two ranges, and prepared inputs; false where the format has no kernel. */
-static bool prepare(checkop *c, product *p, bool f32_activations)
+static bool prepare(checkop *c, product *p, ffai__activations activations)
 {
     const checkop_tier *tier = checkop_tier_of(c);
     ffai_error err = FFAI_ERROR_INIT;
-    if (ffai__packed_plan(&p->packed, &p->weight, tier->isa, &tier->features, f32_activations, &err) != FFAI_OK) {
+    if (ffai__packed_plan(&p->packed, &p->weight, tier->isa, &tier->features, activations, &err) != FFAI_OK) {
         checkop_fail(c, "%s", err.message);
         return false;
     }
+    if (tier->amx_model)
+        amx_model_plan(&p->packed, activations);
     const int64_t tiles = p->packed.num_tiles;
     const int64_t middle = checkop_pick(c, 0, (int)tiles);
     void *scratch = checkop_output(c, ffai__pack_scratch_bytes(&p->packed), 64);
@@ -150,7 +153,7 @@ static void product_check(checkop *c, const product_case *spec)
                   spec->fill == WEIGHTS_VARIED ? ", varied weights" : "",
                   spec->fill == WEIGHTS_EXTREME ? ", the largest codes" : "");
     make_operands(c, &p, spec);
-    if (prepare(c, &p, spec->f32_activations)) {
+    if (prepare(c, &p, spec->activations)) {
         float *y = checkop_floats_out(c, p.num_inputs * p.stride);
         multiply(y, &p, 0, p.num_inputs, 0, p.packed.num_tiles);
         expect_product(c, &p, spec, y);
@@ -168,17 +171,17 @@ static const int64_t row_counts[] = {1, 16, 37, 50, 5, 33};
 static const int64_t input_counts[] = {33, 1, 17, 4, 9, 2, 40};
 
 /* A case of the format; `which` picks sizes and kinds, so that neighbouring cases differ in all. */
-static product_case varied_case(const weight_format *format, int64_t columns, int which, bool f32_activations)
+static product_case varied_case(const weight_format *format, int64_t columns, int which, ffai__activations activations)
 {
     return (product_case){.format = *format,
                           .rows = row_counts[which % 6],
                           .columns = columns,
                           .num_inputs = input_counts[which % 7],
                           .fill = (weight_fill)(which % 3),
-                          .f32_activations = f32_activations};
+                          .activations = activations};
 }
 
-static void check_mlx(checkop *c, bool f32_activations)
+static void check_mlx(checkop *c, ffai__activations activations)
 {
     static const int widths[] = {2, 3, 4, 5, 6, 8};
     static const ffai__dtype dtypes[] = {FFAI__F16, FFAI__BF16, FFAI__F32};
@@ -188,7 +191,7 @@ static void check_mlx(checkop *c, bool f32_activations)
             for (int d = 0; d < 3; d++) {
                 const weight_format format = {FFAI__MLX_AFFINE, dtypes[d], widths[w], group};
                 for (int repeat = 0; repeat < 5; repeat++, which++) {
-                    const product_case p = varied_case(&format, group * (1 + which % 5), which, f32_activations);
+                    const product_case p = varied_case(&format, group * (1 + which % 5), which, activations);
                     product_check(c, &p);
                 }
             }
@@ -201,22 +204,23 @@ static const weight_format gguf_formats[] = {
     {FFAI__GGUF_Q5_1, FFAI__F16, 5, 32}, {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
 };
 
-static void check_gguf(checkop *c, bool f32_activations)
+static void check_gguf(checkop *c, ffai__activations activations)
 {
     static const int64_t columns[] = {32, 64, 96, 224};
     for (int i = 0; i < 5; i++) {
         for (int k = 0; k < 8; k++) {
-            const product_case p = varied_case(&gguf_formats[i], columns[k % 4], 5 * k + i, f32_activations);
+            const product_case p = varied_case(&gguf_formats[i], columns[k % 4], 5 * k + i, activations);
             product_check(c, &p);
         }
     }
 }
 
-/* Long rows, more prepared inputs than stay in the cache, and rows stored in the rotary order. */
-static void check_large(checkop *c, const weight_format *formats, int count, bool f32_activations)
+/* Long rows, more prepared inputs than stay in the cache, rows stored in the rotary order, and more inputs than any
+ * kernel takes at once. */
+static void check_large(checkop *c, const weight_format *formats, int count, ffai__activations activations)
 {
     for (int i = 0; i < count; i++) {
-        product_case p = {.format = formats[i], .f32_activations = f32_activations};
+        product_case p = {.format = formats[i], .activations = activations};
         p.rows = 18;
         p.columns = 8192;
         p.num_inputs = 33;
@@ -225,28 +229,31 @@ static void check_large(checkop *c, const weight_format *formats, int count, boo
         p.columns = 64;
         p.rope_heads = 3;
         product_check(c, &p);
+        p.columns = 128;
+        p.num_inputs = 555;
+        product_check(c, &p);
     }
 }
 
-static void check_affine(checkop *c, bool f32_activations)
+static void check_affine(checkop *c, ffai__activations activations)
 {
     static const weight_format large[] = {{FFAI__MLX_AFFINE, FFAI__F32, 8, 64},
                                           {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64},
                                           {FFAI__MLX_AFFINE, FFAI__F16, 3, 32},
                                           {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32}};
-    check_mlx(c, f32_activations);
-    check_gguf(c, f32_activations);
-    check_large(c, large, 4, f32_activations);
+    check_mlx(c, activations);
+    check_gguf(c, activations);
+    check_large(c, large, 4, activations);
 }
 
 static void check_fixed(checkop *c)
 {
-    check_affine(c, false);
+    check_affine(c, FFAI__ACTIVATIONS_DEFAULT);
 }
 
 static void check_affine_f32(checkop *c)
 {
-    check_affine(c, true);
+    check_affine(c, FFAI__ACTIVATIONS_F32);
 }
 
 static void check_dense(checkop *c, ffai__dtype dtype)
@@ -254,10 +261,11 @@ static void check_dense(checkop *c, ffai__dtype dtype)
     static const int64_t columns[] = {1, 2, 3, 15, 16, 31, 32, 37, 64, 130, 255, 300};
     const weight_format format = {FFAI__DENSE, dtype, 0, 0};
     for (int k = 0; k < 48; k++) {
-        const product_case p = varied_case(&format, columns[k % 12], k + k / 12, k % 2);
+        const product_case p = varied_case(&format, columns[k % 12], k + k / 12, (ffai__activations)(k % 3));
         product_check(c, &p);
     }
-    check_large(c, &format, 1, false);
+    check_large(c, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
+    check_large(c, &format, 1, FFAI__ACTIVATIONS_BF16);
 }
 
 static void check_dense_f32(checkop *c)
@@ -342,7 +350,7 @@ static void close_product(void *context)
 }
 
 static timed_product *open_product(const weight_format *format, const checkop_tier *tier, linear_mode mode,
-                                   bool f32_activations)
+                                   ffai__activations activations)
 {
     timed_product *t = calloc(1, sizeof *t);
     if (!t)
@@ -353,7 +361,7 @@ static timed_product *open_product(const weight_format *format, const checkop_ti
         t->weight.rows = (int64_t)(MEMORY_BYTES / ffai__weight_bytes(&t->weight)) * BENCH_ROWS;
     t->weight.data = t->codes = random_bytes((size_t)(ffai__weight_row_bytes(&t->weight) * (uint64_t)t->weight.rows));
     t->weight.scales = t->weight.biases = t->scales = random_bytes((size_t)t->weight.rows * BENCH_COLUMNS);
-    if (ffai__packed_plan(&t->packed, &t->weight, tier->isa, &tier->features, f32_activations, NULL) != FFAI_OK)
+    if (ffai__packed_plan(&t->packed, &t->weight, tier->isa, &tier->features, activations, NULL) != FFAI_OK)
         exit(1);
     t->packed.tiles = memory_of((size_t)t->packed.num_tiles * (size_t)t->packed.tile_bytes);
     ffai__packed_fill(&t->packed, 0, t->packed.num_tiles, NULL);
@@ -369,7 +377,7 @@ static timed_product *open_product(const weight_format *format, const checkop_ti
 }
 
 static bool bench_formats(checkop_job *job, const checkop_tier *tier, int variant, const weight_format *formats,
-                          int count, bool f32_activations)
+                          int count, ffai__activations activations)
 {
     static const char *const names[LINEAR_MODES] = {"1 row, cached", "1 row, memory", "64 rows", "prepare", "pack"};
     char text[48];
@@ -377,7 +385,7 @@ static bool bench_formats(checkop_job *job, const checkop_tier *tier, int varian
         return false;
     const weight_format *format = &formats[variant / LINEAR_MODES];
     const linear_mode mode = (linear_mode)(variant % LINEAR_MODES);
-    timed_product *t = open_product(format, tier, mode, f32_activations);
+    timed_product *t = open_product(format, tier, mode, activations);
     const double tiles = (double)t->packed.num_tiles * (double)t->packed.tile_bytes;
     const double products = 2.0 * BENCH_COLUMNS * (double)t->weight.rows;
     *job = (checkop_job){.bytes = mode == PREPARE ? BENCH_COLUMNS * 4.0 : tiles,
@@ -402,31 +410,31 @@ static bool bench_fixed(checkop_job *job, const checkop_tier *tier, int variant)
         {FFAI__GGUF_Q4_1, FFAI__F16, 4, 32},   {FFAI__GGUF_Q5_0, FFAI__F16, 5, 32},
         {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
     };
-    return bench_formats(job, tier, variant, formats, sizeof formats / sizeof *formats, false);
+    return bench_formats(job, tier, variant, formats, sizeof formats / sizeof *formats, FFAI__ACTIVATIONS_DEFAULT);
 }
 
 static bool bench_affine_f32(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__MLX_AFFINE, FFAI__BF16, 4, 64};
-    return bench_formats(job, tier, variant, &format, 1, true);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_F32);
 }
 
 static bool bench_dense_f32(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__F32, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, false);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
 }
 
 static bool bench_dense_f16(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__F16, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, false);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
 }
 
 static bool bench_dense_bf16(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__BF16, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, false);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
 }
 
 #define FIXED_BAR                                                                                                      \
@@ -435,9 +443,12 @@ static bool bench_dense_bf16(checkop_job *job, const checkop_tier *tier, int var
 #define AFFINE_BAR                                                                                                     \
     "(group + 2 groups + 8) eps of the sum of |scale q x| + |bias x|: one chain in a group, two for groups"
 #define DENSE_BAR "(columns/2 + 4) eps of the sum of |w x|: two chains"
+#define DENSE_BF16_BAR                                                                                                 \
+    DENSE_BAR "; and for the input 2^-17 of it where that is in two bf16 parts, 2^-8 where it is rounded to one, and " \
+              "2^-126 a product: AMX flushes denormals"
 
 const checkop_kernel checkop_fixed = {FIXED_BAR, true, check_fixed, bench_fixed};
 const checkop_kernel checkop_affine_f32 = {AFFINE_BAR, true, check_affine_f32, bench_affine_f32};
 const checkop_kernel checkop_dense_f32 = {DENSE_BAR, false, check_dense_f32, bench_dense_f32};
 const checkop_kernel checkop_dense_f16 = {DENSE_BAR, false, check_dense_f16, bench_dense_f16};
-const checkop_kernel checkop_dense_bf16 = {DENSE_BAR, false, check_dense_bf16, bench_dense_bf16};
+const checkop_kernel checkop_dense_bf16 = {DENSE_BF16_BAR, false, check_dense_bf16, bench_dense_bf16};

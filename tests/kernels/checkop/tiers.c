@@ -25,6 +25,7 @@ static const part parts[] = {
     {FFAI__ISA_NEON, "neon_dotprod", offsetof(ffai__cpu_features, neon_dotprod)},
     {FFAI__ISA_NEON, "neon_i8mm", offsetof(ffai__cpu_features, neon_i8mm)},
     {FFAI__ISA_AVX512, "avx512_vnni", offsetof(ffai__cpu_features, avx512_vnni)},
+    {FFAI__ISA_AVX512, "avx512_bf16", offsetof(ffai__cpu_features, avx512_bf16)},
 };
 
 enum { NUM_PARTS = sizeof parts / sizeof *parts };
@@ -77,6 +78,9 @@ int checkop_list_tiers(checkop_tier tiers[CHECKOP_MOST_TIERS])
             tiers[count++] = tier;
         }
     }
+    tiers[count] = tiers[0];
+    tiers[count].name = "amx_model";
+    tiers[count++].amx_model = true;
     return count;
 }
 

@@ -180,8 +180,21 @@ static expected_output expect_affine(const ffai__weight *w, int64_t o, const flo
     return sum;
 }
 
-/* Two chains of columns / 2. A denormal operand may count as zero. */
-static expected_output expect_dense(const ffai__weight *w, int64_t o, const float *x)
+/* What the input's kind loses of |w x|. */
+static double input_bar(ffai__input_kind kind)
+{
+    switch (kind) {
+    case FFAI__INPUT_BF16:
+        return 0x1p-8;
+    case FFAI__INPUT_BF16_SPLIT:
+        return 0x1p-17;
+    default:
+        return 0;
+    }
+}
+
+/* Two chains of columns / 2. A denormal operand, or product in bf16, may count as zero. */
+static expected_output expect_dense(const ffai__weight *w, int64_t o, const float *x, ffai__input_kind kind)
 {
     static row_numbers row;
     expected_output sum = {0, 0};
@@ -190,7 +203,8 @@ static expected_output expect_dense(const ffai__weight *w, int64_t o, const floa
         const double a = (double)row.values[i];
         const double b = (double)x[i];
         sum.exact += a * b;
-        sum.bar += ((double)w->columns / 2 + 4) * CHECKOP_EPS * fabs(a * b);
+        sum.bar += (((double)w->columns / 2 + 4) * CHECKOP_EPS + input_bar(kind)) * fabs(a * b);
+        sum.bar += kind == FFAI__INPUT_F32 ? 0 : CHECKOP_LEAST;
         if (fabs(a) < CHECKOP_LEAST || fabs(b) < CHECKOP_LEAST)
             sum.bar += fabs(a * b);
     }
@@ -199,5 +213,5 @@ static expected_output expect_dense(const ffai__weight *w, int64_t o, const floa
 
 expected_output expect_output(const ffai__weight *weight, int64_t o, const float *x, ffai__input_kind kind)
 {
-    return ffai__weight_is_affine(weight) ? expect_affine(weight, o, x, kind) : expect_dense(weight, o, x);
+    return ffai__weight_is_affine(weight) ? expect_affine(weight, o, x, kind) : expect_dense(weight, o, x, kind);
 }

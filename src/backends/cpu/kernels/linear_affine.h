@@ -9,6 +9,7 @@
  *   dot_sum, dot_zero, dot_add(sum, codes, span of input, quad's number), dot_join, dot_float(sum, offset)
  *   DOT_ROWS, DOT_TURNS                   rows of input whose sums the registers hold at once, and sums of one row
  *                                         that take turns; without them, all, and two
+ *   DOT_SPAN(input, number)               where a span of input begins; without it, 64 bytes behind the one before
  *   DOT_GROUP                             defined where the tier has its own store_quads and dot_group (below)
  *   DOT_BYTES(quad), DOT_BYTES_LESS       codes of 8 bits as the dot product wants them, and what each has lost
  *                                         thereby; without them, nothing
@@ -26,6 +27,9 @@
 #if !defined(DOT_ROWS)
 #define DOT_ROWS  MOST_ROWS
 #define DOT_TURNS 2
+#endif
+#if !defined(DOT_SPAN)
+#define DOT_SPAN(input, number) ((input) + (number)*2 * FFAI__SPAN_COLUMNS)
 #endif
 #if !defined(SHIFTS_BYTES)
 #define SHIFTS_BYTES 0
@@ -130,13 +134,13 @@ FFAI__ALWAYS_INLINE void dot_group(dot_sum *sums, const uint8_t *quads, const ui
     UNROLL
     for (int m = 0; m < rows; m++)
         sums[m] = dot_zero();
-    const uint8_t *span = input + group * group_size / FFAI__SPAN_COLUMNS * 64;
+    const int64_t span = group * group_size / FFAI__SPAN_COLUMNS;
     if (group_size < FFAI__SPAN_COLUMNS) {
-        dot_half(sums, quads, span, stride, (int)(group % 2) * 4, rows);
+        dot_half(sums, quads, DOT_SPAN(input, span), stride, (int)(group % 2) * 4, rows);
         return;
     }
     for (int half = 0; half < group_size / 16; half++, quads += 4 * QUAD_BYTES)
-        dot_half(sums, quads, span + half / 2 * 64, stride, half % 2 * 4, rows);
+        dot_half(sums, quads, DOT_SPAN(input, span + half / 2), stride, half % 2 * 4, rows);
 }
 
 #endif
@@ -197,7 +201,7 @@ FFAI__ALWAYS_INLINE lanes_f add_group(lanes_f sum, dot_sum dot, const group_scal
 
 FFAI__ALWAYS_INLINE const ffai__fixed_group *fixed_groups(const uint8_t *input, int64_t columns)
 {
-    return (const ffai__fixed_group *)(const void *)(input + ffai__spans(columns) * 64);
+    return (const ffai__fixed_group *)(const void *)(input + ffai__fixed_bytes(columns));
 }
 
 FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
@@ -239,16 +243,17 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
 
 /* One row, groups of whole spans. Where a sum is a register or two, two sums take turns, which shortens the chain of
  * additions. */
-FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input, int spans, int bits)
+FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input, int64_t first, int spans, int bits)
 {
     dot_sum even = dot_zero();
     dot_sum odd = dot_zero();
-    for (int s = 0; s < spans; s++, codes += bits * FFAI__BLOCK_BYTES, input += 64) {
+    for (int s = 0; s < spans; s++, codes += bits * FFAI__BLOCK_BYTES) {
+        const uint8_t *span = DOT_SPAN(input, first + s);
         UNROLL
         for (int quad = 0; quad < 8; quad += 2) {
-            even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), input, quad);
+            even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), span, quad);
             dot_sum *const next = DOT_TURNS > 1 ? &odd : &even;
-            *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), input, quad + 1);
+            *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), span, quad + 1);
         }
     }
     return DOT_TURNS > 1 ? dot_join(even, odd) : even;
@@ -266,11 +271,10 @@ FFAI__ALWAYS_INLINE void fixed_row(const ffai__linear_job *job, int64_t tile, in
     for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
         const uint8_t *codes = chunk + layout.header_bytes;
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
-            const dot_sum sum = dot_spans(codes, input, spans, bits);
+            const dot_sum sum = dot_spans(codes, input, g * spans, spans, bits);
             const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
             y = add_group(y, sum, &scales, groups + g, &layout);
             codes += spans * bits * FFAI__BLOCK_BYTES;
-            input += spans * 64;
         }
     }
     finish_lanes(job, tile, row, y);

@@ -55,9 +55,9 @@ typedef struct ffai__affine_layout {
 
 void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *weight);
 
-/* Fixed-point input. Every column is an integer v, |v| <= FFAI__FIXED_MOST, times its group's step. For each span
- * there are 64 bytes, then come the groups. Tiers with byte dot products keep v = 256 h + l as signed h and
- * signed l (AVX-512: 32 h, then 32 l; NEON: 8 h and 8 l in turn), others 32 int16 with the quad's columns in order
+/* Fixed-point input. Every column is an integer v, |v| <= FFAI__FIXED_MOST, times its group's step. For each two
+ * spans there are 128 bytes, then come the groups. Tiers with byte dot products keep v = 256 h + l as signed h and
+ * signed l (AVX-512: 64 h, then 64 l; NEON: 8 h and 8 l in turn), others 64 int16 with the quad's columns in order
  * 0, 2, 1, 3 (the order in which a quad's bytes widen). */
 #define FFAI__FIXED_MOST 32512 /* 127 * 256: h and l are signed bytes */
 
@@ -71,6 +71,12 @@ typedef struct ffai__fixed_group {
 static inline int64_t ffai__spans(int64_t columns)
 {
     return (columns + FFAI__SPAN_COLUMNS - 1) / FFAI__SPAN_COLUMNS;
+}
+
+/* Bytes of a row's integers. */
+static inline int64_t ffai__fixed_bytes(int64_t columns)
+{
+    return (ffai__spans(columns) + 1) / 2 * 128;
 }
 
 /* One call of ffai__linear_compute. */
@@ -106,8 +112,14 @@ extern const ffai__linear_kernels ffai__linear_neon_dotprod;
 extern const ffai__linear_kernels ffai__linear_neon_i8mm;
 extern const ffai__linear_tier ffai__linear_avx2;
 extern const ffai__linear_tier ffai__linear_avx512;
-/* What VNNI replaces in the AVX-512 tier. */
+/* What VNNI and BF16 replace in the AVX-512 tier, the latter where inputs may be rounded to bf16. */
 extern const ffai__linear_kernels ffai__linear_avx512_vnni;
+extern const ffai__linear_kernels ffai__linear_avx512_bf16;
+/* What AMX replaces in the AVX-512 tier: affine weights, and bf16 weights times inputs in two bf16 parts or rounded to
+ * one. Needs VNNI. */
+extern const ffai__linear_kernels ffai__linear_amx_fixed;
+extern const ffai__linear_kernels ffai__linear_amx_bf16_split;
+extern const ffai__linear_kernels ffai__linear_amx_bf16;
 
 /* Where the 16 rows of a tile being filled lie in the file, and those of the tile after it. Rows that pad are zeros,
  * of all its lengths. */
@@ -127,5 +139,6 @@ ffai__fill_tile ffai__fill_tile_avx512;
 /* Preparations that tiers share. */
 void ffai__linear_prepare_f32(void *prepared, const float *x, const ffai__linear_input *input);
 void ffai__linear_prepare_fixed_avx2(void *prepared, const float *x, const ffai__linear_input *input);
+void ffai__linear_prepare_fixed_vnni(void *prepared, const float *x, const ffai__linear_input *input);
 
 #endif

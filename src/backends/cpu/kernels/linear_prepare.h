@@ -12,11 +12,11 @@
 FFAI__ALWAYS_INLINE void prepare_fixed(void *prepared, const float *x, const ffai__linear_input *input)
 {
     const float least = 0x1p-100f; /* below, steps would be denormal: such a group counts as zero */
-    const int64_t spans = ffai__spans(input->columns);
+    const int64_t bytes = ffai__fixed_bytes(input->columns);
     uint8_t *out = prepared;
-    ffai__fixed_group *groups = (ffai__fixed_group *)(void *)(out + spans * 64);
-    if (input->columns % FFAI__SPAN_COLUMNS)
-        memset(out + (spans - 1) * 64, 0, 64);
+    ffai__fixed_group *groups = (ffai__fixed_group *)(void *)(out + bytes);
+    if (input->columns % (2 * FFAI__SPAN_COLUMNS))
+        memset(out + bytes - 128, 0, 128);
     for (int64_t column = 0; column < input->columns; column += input->group_size) {
         const uint32_t bits = fixed_magnitude(x + column, input->group_size);
         float most = 0;

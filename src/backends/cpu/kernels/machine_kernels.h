@@ -19,7 +19,8 @@ typedef struct ffai__peak {
 /* Declared for every architecture, there for its own alone. */
 extern const ffai__peak ffai__peak_scalar, ffai__peak_neon_f32, ffai__peak_neon_dotprod, ffai__peak_neon_i8mm;
 extern const ffai__peak ffai__peak_avx2_f32, ffai__peak_avx2_i16;
-extern const ffai__peak ffai__peak_avx512_f32, ffai__peak_avx512_vnni, ffai__peak_avx512_bf16, ffai__peak_amx_bf16;
+extern const ffai__peak ffai__peak_avx512_f32, ffai__peak_avx512_vnni, ffai__peak_avx512_bf16;
+extern const ffai__peak ffai__peak_amx_bf16, ffai__peak_amx_int8;
 
 ffai__read_kernel ffai__read_scalar, ffai__read_neon, ffai__read_avx2, ffai__read_avx512;
 
