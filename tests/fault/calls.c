@@ -198,6 +198,11 @@ WRAP(int, open, const char *path, int flags, ...)
     return count_descriptor(REAL(open)(path, flags, mode), writes);
 }
 
+WRAP(int, memfd_create, const char *name, unsigned flags)
+{
+    return fails(CALLS_ALLOCATION, ENOMEM) ? -1 : count_descriptor(REAL(memfd_create)(name, flags), false);
+}
+
 /* As a full disk is often told: after the descriptor is gone. */
 WRAP(int, close, int descriptor)
 {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 typedef enum {
-    CALLS_ALLOCATION, /* malloc and its kin, anonymous mmap, open_memstream */
+    CALLS_ALLOCATION, /* malloc and its kin, anonymous mmap, memfd_create, open_memstream */
     CALLS_READ,       /* open, read, stat, readdir and mmap of a file */
     CALLS_WRITE,      /* open for writing, write, fsync, close, rename, mkdir */
     CALLS_THREAD,     /* pthread_create */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "synthetic.h"
 
 #define GOLDEN     FFAI_SOURCE_DIR "/tests/golden/"
 #define TOKENIZERS FFAI_SOURCE_DIR "/tests/fuzz/text/corpus/fuzz_tokenizer_json/"
@@ -408,6 +409,43 @@ static ffai_status compare(digest *d, ffai_error *err)
     return FFAI_OK;
 }
 
+/* --- measuring --- */
+
+static ffai_status make_weights(digest *d, ffai_error *err)
+{
+    static const ffai__synthetic_tensor tensors[] = {{"a.weight", 0, 64}, {"b.weight", 3, 64}};
+    static const ffai__synthetic_weights weights = {tensors, 2, 4, 32};
+    ffai__checkpoint *checkpoint = NULL;
+    float row[64];
+    TRY(ffai__checkpoint_make(&checkpoint, "made up", NULL, &weights, err));
+    ffai__weight_read(row, ffai__checkpoint_find(checkpoint, "b.weight"), 2);
+    add(d, row, sizeof row);
+    ffai__checkpoint_close(checkpoint);
+    return FFAI_OK;
+}
+
+static ffai_status add_profile(digest *d, ffai_session *timed, ffai_error *err)
+{
+    ffai_op_time times[64];
+    ffai_sequence fresh = 0;
+    TRY(ffai_session_profile(timed, true, err));
+    TRY(ffai_sequence_open(&fresh, timed, err));
+    TRY(add_logits(d, timed, fresh, err));
+    const size_t count = ffai_session_profile_read(times, 64, timed);
+    for (size_t i = 0; i < count; i++)
+        add(d, &times[i].count, sizeof times[i].count);
+    return FFAI_OK;
+}
+
+static ffai_status profile(digest *d, ffai_error *err)
+{
+    ffai_session *timed = NULL;
+    TRY(open_session(&timed, err));
+    const ffai_status status = add_profile(d, timed, err);
+    ffai_session_close(timed);
+    return status;
+}
+
 const scenario scenarios[] = {
     {.name = "load_folder", .run = load_folder},
     {.name = "load_shards", .run = load_shards},
@@ -432,5 +470,7 @@ const scenario scenarios[] = {
     {.name = "inspect_as_json", .run = inspect_as_json},
     {.name = "list", .run = list},
     {.name = "compare", .run = compare},
+    {.name = "make_weights", .run = make_weights},
+    {.name = "profile", .set_up = load_model, .run = profile, .tear_down = free_model},
 };
 const size_t num_scenarios = sizeof scenarios / sizeof scenarios[0];

@@ -24,6 +24,9 @@ extern const ffai__peak ffai__peak_amx_bf16, ffai__peak_amx_int8;
 
 ffai__read_kernel ffai__read_scalar, ffai__read_neon, ffai__read_avx2, ffai__read_avx512;
 
+/* How far ahead the AVX-512 one asks for memory: 5 to 10% on Sapphire Rapids, nothing on Zen 4. */
+enum { FFAI__READ_AHEAD = 2048 };
+
 /* Multiply-adds that do not wait for each other. */
 enum { FFAI__PEAK_CHAINS = 12, FFAI__PEAK_REPEATS = 4 };
 

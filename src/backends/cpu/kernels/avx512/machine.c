@@ -32,8 +32,10 @@ uint64_t ffai__read_avx512(const uint8_t *bytes, size_t n)
     __m512i sums[VECTORS] = {_mm512_setzero_si512()};
     for (size_t i = 0; i < n / sizeof *vectors; i += VECTORS) {
         UNROLL
-        for (size_t k = 0; k < VECTORS; k++)
+        for (size_t k = 0; k < VECTORS; k++) {
+            _mm_prefetch((const char *)(vectors + i + k) + FFAI__READ_AHEAD, _MM_HINT_T0);
             sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(vectors + i + k));
+        }
     }
     const __m512i sum = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
     return (uint64_t)_mm512_reduce_add_epi64(sum);
