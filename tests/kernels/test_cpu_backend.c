@@ -144,7 +144,7 @@ static void attention_of_every_shape_equals_the_reference(void **state)
     (void)state;
     static const struct {
         int heads, kv_heads, head_dim, tokens;
-    } shapes[] = {{9, 3, 64, 300}, {32, 8, 128, 140}, {4, 4, 32, 1000}, {8, 2, 80, 200},
+    } shapes[] = {{9, 3, 64, 300}, {32, 8, 128, 140}, {4, 4, 32, 1000}, {2, 1, 16, 1090}, {8, 2, 80, 200},
                   {70, 2, 6, 70},  {3, 1, 2, 1},      {2, 1, 256, 135}, {5, 5, 18, 129}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         tiny_shape shape = plain;
@@ -235,6 +235,35 @@ static void threads_chunks_company_and_pages_change_no_bit(void **state)
         free(logits);
         tiny_free(&m);
     }
+}
+
+/* More than two stretches of attention; steps of few rows share them out, longer ones do not. */
+static void long_contexts_change_no_bit(void **state)
+{
+    (void)state;
+    enum { TOTAL = 1100 };
+    static const int chunks[] = {1, 13, 300};
+    tiny_model m;
+    tiny_shape shape = plain;
+    shape.heads = 6;
+    shape.head_dim = shape.rope_dims = 24;
+    shape.window = 700;
+    tiny_create(&m, &shape);
+    fill_prompt(shape.vocab);
+    const size_t bytes = (size_t)(TOTAL * shape.vocab) * sizeof(float);
+    float *expected = malloc(bytes);
+    float *logits = malloc(bytes);
+    tiny_options options = {.threads = 1};
+    logits_in_chunks(expected, &m, &options, TOTAL, TOTAL, false);
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        options.threads = i == 1 ? 1 : 3;
+        options.page_stride = 11;
+        logits_in_chunks(logits, &m, &options, TOTAL, chunks[i], i == 1);
+        assert_memory_equal(logits, expected, bytes);
+    }
+    free(expected);
+    free(logits);
+    tiny_free(&m);
 }
 
 /* Twelve tokens drawn one after another, each fed back on the device. */
@@ -449,6 +478,7 @@ static int run_tier(const char *isa)
         cmocka_unit_test(windows_hide_what_is_behind_them),
         cmocka_unit_test(rounded_stores_equal_the_reference),
         cmocka_unit_test(threads_chunks_company_and_pages_change_no_bit),
+        cmocka_unit_test(long_contexts_change_no_bit),
         cmocka_unit_test(drawn_tokens_equal_the_reference),
         cmocka_unit_test(penalties_leave_the_collected_logits_alone),
         cmocka_unit_test(a_copied_page_continues_like_its_origin),

@@ -107,22 +107,20 @@ static void touch_prepare(touches *t, const ffai__cpu_run *run, const ffai__acti
     add_place(t, &run->slots[a->index], one ? own : rows_of(run, a->x), true);
 }
 
+/* Few rows: partials are written, and merged by the next action. More: the values are, and that one does nothing. */
 static void touch_attend(touches *t, const ffai__cpu_run *run, const ffai__action *a, ffai__cpu_mode mode)
 {
     add(t, STORES + (uint64_t)a->store, 1, all, false);
     add_value(t, run, a->x, mode, all, false);
-    if (mode == FFAI__ONE_ROW)
-        add_place(t, &run->partials, all, true);
-    else
+    add_place(t, &run->partials, all, true);
+    if (mode == FFAI__MANY_ROWS)
         add_value(t, run, a->y, mode, all, true);
 }
 
 static void touch_merge(touches *t, const ffai__cpu_run *run, const ffai__action *a, ffai__cpu_mode mode)
 {
-    if (mode != FFAI__ONE_ROW)
-        return;
     add_place(t, &run->partials, all, false);
-    add_value(t, run, a->y, mode, all, true);
+    add_value(t, run, a->y, mode, rows_of(run, a->y), true);
 }
 
 static void touch_store(touches *t, const ffai__cpu_run *run, const ffai__action *a, ffai__cpu_mode mode)

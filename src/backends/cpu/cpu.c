@@ -63,8 +63,9 @@ static void cpu_close(ffai__run *base)
     if (!run)
         return;
     ffai__thread_pool_free(run->pool);
-    for (size_t i = 0; run->stores && i < run->program->num_stores; i++)
-        ffai__region_release(&run->stores[i].pages);
+    for (size_t g = 0; run->pages && g < run->program->num_groups; g++)
+        ffai__region_release(&run->pages[g]);
+    ffai__free(run->pages);
     ffai__region_release(&run->workspace);
     ffai__free(run->actions);
     ffai__free(run->ropes);
@@ -79,30 +80,51 @@ static void cpu_close(ffai__run *base)
     ffai__free(run);
 }
 
-static ffai_status reserve_store(ffai__cpu_run *run, size_t i, ffai_error *err)
+static void shape_store(ffai__cpu_store *to, const ffai__store *store, ffai__store_format format)
 {
-    const ffai__store *store = &run->program->stores[i];
-    ffai__cpu_store *pages = &run->stores[i];
-    const uint64_t element = run->options.store_format == FFAI__STORE_F32 ? 4 : 2;
-    pages->heads = store->num_key_value_heads;
-    pages->head_dim = store->head_dim;
-    pages->padded_dim = ffai__padded_dim(store->head_dim);
-    const uint64_t heads = (uint64_t)pages->heads * FFAI__PAGE_TOKENS * element;
-    pages->keys_bytes = heads * (uint64_t)pages->head_dim;
-    pages->page_bytes = pages->keys_bytes + heads * (uint64_t)pages->padded_dim;
+    const uint64_t element = format == FFAI__STORE_F32 ? 4 : 2;
+    to->heads = store->num_key_value_heads;
+    to->head_dim = store->head_dim;
+    to->padded_dim = ffai__padded_dim(store->head_dim);
+    const uint64_t heads = (uint64_t)to->heads * FFAI__PAGE_TOKENS * element;
+    to->keys_bytes = heads * (uint64_t)to->head_dim;
+    to->page_bytes = to->keys_bytes + heads * (uint64_t)to->padded_dim;
+}
+
+/* A page has all layers of the group: so that large pages of the system's memory, which attention's reads want, take
+ * hardly more of it than is used. */
+static ffai_status reserve_group(ffai__cpu_run *run, int group, ffai_error *err)
+{
+    const ffai__program *program = run->program;
+    uint64_t stride = 0;
     uint64_t bytes = 0;
-    if (!ffai__mul(&bytes, pages->page_bytes, run->options.num_pages))
+    uint64_t before = 0;
+    for (size_t i = 0; i < program->num_stores; i++)
+        stride += program->stores[i].group == group ? run->stores[i].page_bytes : 0;
+    if (!ffai__mul(&bytes, stride, run->options.num_pages))
         return ffai__fail_memory(err, "keys and values", UINT64_MAX);
-    return ffai__region_reserve(&pages->pages, bytes, FFAI__REGION_LAZY, "keys and values", err);
+    FFAI__TRY(ffai__region_reserve(&run->pages[group], bytes, FFAI__REGION_GROWING, "keys and values", err));
+    for (size_t i = 0; i < program->num_stores; i++) {
+        if (program->stores[i].group != group)
+            continue;
+        run->stores[i].pages = run->pages[group].data + before;
+        run->stores[i].stride = stride;
+        before += run->stores[i].page_bytes;
+    }
+    return FFAI_OK;
 }
 
 static ffai_status reserve_stores(ffai__cpu_run *run, ffai_error *err)
 {
-    run->stores = ffai__calloc(run->program->num_stores, sizeof *run->stores);
-    if (!run->stores)
-        return ffai__fail_memory(err, "a run", run->program->num_stores * sizeof *run->stores);
-    for (size_t i = 0; i < run->program->num_stores; i++)
-        FFAI__TRY(reserve_store(run, i, err));
+    const ffai__program *program = run->program;
+    run->stores = ffai__calloc(program->num_stores, sizeof *run->stores);
+    run->pages = ffai__calloc(program->num_groups, sizeof *run->pages);
+    if (!run->stores || !run->pages)
+        return ffai__fail_memory(err, "a run", program->num_stores * sizeof *run->stores);
+    for (size_t i = 0; i < program->num_stores; i++)
+        shape_store(&run->stores[i], &program->stores[i], run->options.store_format);
+    for (size_t g = 0; g < program->num_groups; g++)
+        FFAI__TRY(reserve_group(run, (int)g, err));
     return FFAI_OK;
 }
 
@@ -166,8 +188,8 @@ static void cpu_memory(const ffai__run *base, ffai__memory_use *use)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
     *use = (ffai__memory_use){.weights = run->plan->tiles.bytes, .workspace = run->workspace.bytes};
-    for (size_t i = 0; i < run->program->num_stores; i++)
-        use->stores += run->stores[i].pages.bytes;
+    for (size_t g = 0; g < run->program->num_groups; g++)
+        use->stores += run->pages[g].bytes;
 }
 
 /* Beyond ffai__step_check: what this backend relies on. */
@@ -257,8 +279,7 @@ static ffai_status cpu_copy_page(ffai__run *base, int group, uint32_t to, uint32
     for (size_t i = 0; to != from && i < run->program->num_stores; i++) {
         const ffai__cpu_store *store = &run->stores[i];
         if (run->program->stores[i].group == group)
-            memcpy(store->pages.data + to * store->page_bytes, store->pages.data + from * store->page_bytes,
-                   (size_t)store->page_bytes);
+            memcpy(store->pages + to * store->stride, store->pages + from * store->stride, (size_t)store->page_bytes);
     }
     return FFAI_OK;
 }

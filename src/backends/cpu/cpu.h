@@ -42,8 +42,8 @@ typedef enum ffai__action_kind {
     FFAI__ACTION_MULTIPLY,
     FFAI__ACTION_ROTATE,
     FFAI__ACTION_STORE,  /* pages <- keys x, values z */
-    FFAI__ACTION_ATTEND, /* one row: partials <- x; many rows: y <- x */
-    FFAI__ACTION_MERGE,  /* one row: y <- partials */
+    FFAI__ACTION_ATTEND, /* few rows: partials <- x; more: y <- x */
+    FFAI__ACTION_MERGE,  /* few rows: y <- partials */
     FFAI__ACTION_SILU,
     FFAI__ACTION_MUL,
     FFAI__ACTION_ADD,
@@ -77,12 +77,17 @@ typedef struct ffai__place {
     uint64_t replica; /* bytes from one thread's copy to the next in steps of one row; 0: there is one for all */
 } ffai__place;
 
-enum { FFAI__INPUT_SLOTS = 2 };
+enum {
+    FFAI__INPUT_SLOTS = 2,
+    FFAI__FEW_ROWS = 16 /* attention of no more rows than these shares out the context too */
+};
 
+/* One layer's keys and values. A page of a group has those of all the group's layers, one after the other. */
 typedef struct ffai__cpu_store {
-    ffai__region pages; /* page after page: keys [kv_heads][head_dim][32], then values [kv_heads][32][padded_dim] */
-    uint64_t page_bytes;
+    uint8_t *pages;      /* of page 0: keys [kv_heads][head_dim][32], then values [kv_heads][32][padded_dim] */
+    uint64_t stride;     /* bytes from one page to the next */
     uint64_t keys_bytes; /* of a page */
+    uint64_t page_bytes; /* keys and values of this layer */
     int heads;
     int head_dim;
     int padded_dim;
@@ -112,15 +117,16 @@ typedef struct ffai__cpu_run {
     ffai__place *values;                  /* [values] */
     ffai__place slots[FFAI__INPUT_SLOTS]; /* replica: bytes from one thread's row to the next */
     ffai__place *tables;                  /* [num_ropes] cosines and sines [rows][2][dims / 2] */
-    ffai__place partials;                 /* [heads][max_spans][padded_dim + extra] of one attention */
+    ffai__place partials;                 /* of one attention over few rows: see attention.c */
     ffai__place scratch;                  /* replica: bytes of a thread's */
-    int64_t max_spans;
+    int64_t max_stretches;
 
     ffai__cpu_store *stores; /* [stores] */
+    ffai__region *pages;     /* [groups] */
     int32_t *history;        /* [max_sequences][max_context + 1] */
     int32_t *ids;            /* [max_outputs] */
     uint64_t *slot_steps;    /* [max_sequences] the last step that a slot took part in */
-    atomic_llong *cursors;   /* [num_cursors] the next item of an attention over many rows */
+    atomic_llong *cursors;   /* [num_cursors] the next item of an attention */
 
     ffai__cpu_profile *profile; /* NULL until it is first asked for */
     bool profiling;
@@ -165,6 +171,8 @@ void ffai__cpu_profile_note(ffai__cpu_run *run, const ffai__action *action);
 void ffai__cpu_store_rows(const ffai__cpu_worker *w, const ffai__action *action);
 void ffai__cpu_attend(const ffai__cpu_worker *w, const ffai__action *action);
 void ffai__cpu_merge(const ffai__cpu_worker *w, const ffai__action *action);
+/* Floats of partial results that an attention over few rows has for each stretch of the longest context. */
+uint64_t ffai__cpu_attention_partials(int heads, int kv_heads, int head_dim);
 /* Floats of scratch that a thread needs for an attention over heads of this size. */
 uint64_t ffai__cpu_attention_scratch(int head_dim);
 

@@ -16,13 +16,13 @@ ffai_status ffai__region_reserve(ffai__region *region, uint64_t bytes, ffai__reg
     *region = (ffai__region){NULL, 0};
     if (bytes == 0)
         return FFAI_OK;
-    const int lazy = kind == FFAI__REGION_LAZY ? MAP_NORESERVE : 0;
+    const int lazy = kind == FFAI__REGION_FILLED ? 0 : MAP_NORESERVE;
     void *data = bytes > SIZE_MAX / 2
                      ? MAP_FAILED
                      : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | lazy, -1, 0);
     if (data == MAP_FAILED)
         return ffai__fail_memory(err, what, bytes);
-    if (kind == FFAI__REGION_FILLED)
+    if (kind != FFAI__REGION_LAZY)
         madvise(data, (size_t)bytes, MADV_HUGEPAGE); /* a wish: failing costs speed alone */
     *region = (ffai__region){data, bytes};
     return FFAI_OK;

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 typedef enum ffai__region_kind {
-    FFAI__REGION_FILLED, /* written soon and whole: in huge pages where the system has them */
-    FFAI__REGION_LAZY    /* reserved; takes memory only where it is touched */
+    FFAI__REGION_FILLED,  /* written soon and whole: in huge pages where the system has them */
+    FFAI__REGION_GROWING, /* reserved and touched from its start on, a part at a time: in huge pages too */
+    FFAI__REGION_LAZY     /* reserved; takes memory only where it is touched */
 } ffai__region_kind;
 
 typedef struct ffai__region {

@@ -163,16 +163,16 @@ static bool place_scratch(ffai__cpu_run *run, arena *a)
     uint64_t scratch = ffai__sample_scratch_bytes(run->program->vocab_size) +
                        round_up((uint64_t)run->program->vocab_size * sizeof(float));
     uint64_t partials = 0;
-    run->max_spans = (run->options.max_context + FFAI__SPAN_TOKENS - 1) / FFAI__SPAN_TOKENS;
+    run->max_stretches = (run->options.max_context + FFAI__STRETCH_TOKENS - 1) / FFAI__STRETCH_TOKENS;
     for (size_t i = 0; i < run->num_actions; i++) {
         if (run->actions[i].kind != FFAI__ACTION_ATTEND)
             continue;
+        const ffai__cpu_store *store = &run->stores[run->actions[i].store];
         const int heads = run->actions[i].instruction->attributes.attention.num_attention_heads;
-        const int head_dim = run->actions[i].instruction->attributes.attention.head_dim;
-        const uint64_t floats = ffai__cpu_attention_scratch(head_dim);
-        const uint64_t span = (uint64_t)(ffai__padded_dim(head_dim) + FFAI__PARTIAL_EXTRA) * (uint64_t)heads;
+        const uint64_t floats = ffai__cpu_attention_scratch(store->head_dim);
+        const uint64_t stretch = ffai__cpu_attention_partials(heads, store->heads, store->head_dim);
         uint64_t all = 0;
-        if (!ffai__mul(&all, span * sizeof(float), (uint64_t)run->max_spans))
+        if (!ffai__mul(&all, stretch * sizeof(float), (uint64_t)run->max_stretches))
             return false;
         scratch = floats * sizeof(float) > scratch ? floats * sizeof(float) : scratch;
         partials = all > partials ? all : partials;

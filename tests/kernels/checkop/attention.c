@@ -1,4 +1,4 @@
-/* scores, softmax, accumulate, merge, finish. */
+/* scores, softmax, accumulate, widen, merge, finish. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -43,8 +43,8 @@ static bool denormal(float x)
 
 /* --- scores --- */
 
-static void expect_scores(checkop *c, const float *scores, const float *const *queries, int num_queries,
-                          const float *keys, int head_dim)
+static void expect_scores(checkop *c, const float *scores, const float *queries, int num_queries, const float *keys,
+                          int head_dim)
 {
     for (int i = 0; i < num_queries; i++) {
         for (int t = 0; t < PAGE; t++) {
@@ -52,12 +52,12 @@ static void expect_scores(checkop *c, const float *scores, const float *const *q
             double all = 0;
             double lost = 0; /* operands that may count as zero */
             for (int d = 0; d < head_dim; d++) {
-                const double product = (double)queries[i][d] * (double)keys[d * PAGE + t];
+                const double product = (double)queries[i * head_dim + d] * (double)keys[d * PAGE + t];
                 exact += product;
                 all += fabs(product);
-                lost += denormal(queries[i][d]) || denormal(keys[d * PAGE + t]) ? fabs(product) : 0;
+                lost += denormal(queries[i * head_dim + d]) || denormal(keys[d * PAGE + t]) ? fabs(product) : 0;
             }
-            const float score = scores[i * FFAI__SPAN_TOKENS + t];
+            const float score = scores[i * FFAI__SCORES_STRIDE + t];
             if (!isfinite(exact))
                 checkop_not_finite(c, "score", i * PAGE + t, score);
             else
@@ -70,24 +70,21 @@ static void scores_case(checkop *c, int format, int head_dim, int num_queries, c
                         checkop_fill keys_fill)
 {
     static float keys[256 * PAGE];
-    const float *queries[MOST_QUERIES];
     checkop_begin(c, "%s, head_dim %d, %d queries, the second %s, keys %s", ffai__dtype_name(dtypes[format]), head_dim,
                   num_queries, checkop_fill_name(fill), checkop_fill_name(keys_fill));
     const void *page = stored_page(c, keys, head_dim, PAGE, PAGE, dtypes[format], keys_fill);
-    float *all = checkop_floats_in(c, (int64_t)num_queries * head_dim);
-    for (int i = 0; i < num_queries; i++) {
-        queries[i] = all + (int64_t)i * head_dim;
-        checkop_fill_floats(c, all + (int64_t)i * head_dim, head_dim, i == 1 ? fill : CHECKOP_PLAIN);
-    }
-    float *scores = checkop_floats_out(c, (int64_t)num_queries * FFAI__SPAN_TOKENS);
-    float *alone = checkop_floats_out(c, FFAI__SPAN_TOKENS);
+    float *queries = checkop_floats_in(c, (int64_t)num_queries * head_dim);
+    for (int i = 0; i < num_queries; i++)
+        checkop_fill_floats(c, queries + (int64_t)i * head_dim, head_dim, i == 1 ? fill : CHECKOP_PLAIN);
+    float *scores = checkop_floats_out(c, (int64_t)num_queries * FFAI__SCORES_STRIDE);
+    float *alone = checkop_floats_out(c, FFAI__SCORES_STRIDE);
     checkop_seal(c);
-    kernels_of(c)->scores[format](scores, queries, num_queries, page, head_dim);
+    kernels_of(c)->scores[format](scores, queries, num_queries, page, head_dim, page);
     expect_scores(c, scores, queries, num_queries, keys, head_dim);
     for (int i = 0; i < num_queries; i++) {
-        kernels_of(c)->scores[format](alone, queries + i, 1, page, head_dim);
-        checkop_equal(c, "alone, in company", alone, scores + i * FFAI__SPAN_TOKENS, PAGE);
-        checkop_untouched(c, "beyond the page", scores + i * FFAI__SPAN_TOKENS + PAGE, FFAI__SPAN_TOKENS - PAGE);
+        kernels_of(c)->scores[format](alone, queries + (int64_t)i * head_dim, 1, page, head_dim, page);
+        checkop_equal(c, "alone, in company", alone, scores + i * FFAI__SCORES_STRIDE, PAGE);
+        checkop_untouched(c, "beyond the page", scores + i * FFAI__SCORES_STRIDE + PAGE, FFAI__SCORES_STRIDE - PAGE);
     }
     checkop_end(c);
 }
@@ -108,11 +105,8 @@ static void check_scores(checkop *c)
 static void run_scores(void *context)
 {
     const timed *t = context;
-    const float *queries[MOST_QUERIES];
     const int count = t->variant % 2 ? MOST_QUERIES : 4;
-    for (int i = 0; i < count; i++)
-        queries[i] = t->x[1] + i * t->n;
-    t->tier->kernels->scores[t->variant / 2](t->y, queries, count, t->x[0], (int)t->n);
+    t->tier->kernels->scores[t->variant / 2](t->y, t->x[1], count, t->x[0], (int)t->n, t->x[0]);
 }
 
 static bool bench_page(checkop_job *job, const checkop_tier *tier, int variant, void (*run)(void *))
@@ -122,7 +116,7 @@ static bool bench_page(checkop_job *job, const checkop_tier *tier, int variant, 
         return false;
     const ffai__dtype dtype = dtypes[variant / 2];
     const int queries = variant % 2 ? MOST_QUERIES : 4;
-    timed_open(job, tier, run, MOST_QUERIES * (DIM + FFAI__SPAN_TOKENS), 2, "%s %d x %d", ffai__dtype_name(dtype),
+    timed_open(job, tier, run, MOST_QUERIES * (DIM + FFAI__SCORES_STRIDE), 2, "%s %d x %d", ffai__dtype_name(dtype),
                queries, DIM);
     timed *t = job->context;
     ffai__from_f32(t->x[0], dtype, t->x[0], (size_t)t->n); /* shrinks in place */
@@ -143,51 +137,80 @@ const checkop_kernel checkop_scores = {"(head_dim + 1) eps of the sum of |q k|: 
 
 /* --- softmax --- */
 
-static void expect_weights(checkop *c, const float *weights, const float *extra, const float *scores, int begin,
-                           int end, float scale)
+/* x, or the maximum it is subtracted from, may keep the product's last bits, and their difference is rounded. Below
+ * e^-87.3 a result may be 0 or that. */
+static double weight_bar(double x, double most)
 {
-    double most = -INFINITY;
-    double sum = 0;
-    double off = 0;
-    bool finite = true;
-    for (int i = begin; i < end; i++) {
-        finite = finite && isfinite(scores[i] * scale);
-        most = fmax(most, (double)(scores[i] * scale));
+    const double rounding = fmin(1, CHECKOP_EPS * (fabs(x) + fabs(most) + fabs(x - most)));
+    return 2 * rounding * exp(fmin(x - most + rounding, 0)) + 4 * CHECKOP_EPS * exp(x - most) + 1.3e-38;
+}
+
+typedef struct softmax_case {
+    int begin, end, head_dim;
+    float scale;
+    float before; /* the maximum of earlier spans, or -infinity */
+    checkop_fill fill;
+} softmax_case;
+
+static bool all_finite(const softmax_case *s, const float *scores)
+{
+    for (int i = s->begin; i < s->end; i++) {
+        if (!isfinite(scores[i] * s->scale))
+            return false;
     }
-    for (int i = begin; i < end && finite; i++) {
-        const double x = (double)(scores[i] * scale);
-        const double weight = exp(x - most);
-        /* x or its maximum may keep the product's last bits, and their difference is rounded. Below e^-87.3 it is 0. */
-        const double rounding = fmin(1, CHECKOP_EPS * (fabs(x) + fabs(most) + fabs(x - most)));
-        const double bar = 2 * rounding * exp(fmin(x - most + rounding, 0)) + 4 * CHECKOP_EPS * weight + 1.3e-38;
-        checkop_near(c, "weight", i, weights[i], weight, bar);
-        sum += weight;
-        off += bar;
+    return true;
+}
+
+/* What was summed before: ones. */
+static void expect_weights(checkop *c, const softmax_case *s, const float *weights, const float *partial,
+                           const float *scores)
+{
+    const int padded = ffai__padded_dim(s->head_dim);
+    double most = (double)s->before;
+    for (int i = s->begin; i < s->end; i++)
+        most = fmax(most, (double)(scores[i] * s->scale));
+    const double kept = s->before > -INFINITY ? exp((double)s->before - most) : 0;
+    const double kept_bar = kept > 0 ? weight_bar((double)s->before, most) : 0;
+    double sum = kept;
+    double off = kept_bar;
+    for (int i = s->begin; i < s->end; i++) {
+        const double x = (double)(scores[i] * s->scale);
+        checkop_near(c, "weight", i, weights[i], exp(x - most), weight_bar(x, most));
+        sum += exp(x - most);
+        off += weight_bar(x, most);
     }
-    if (finite) {
-        checkop_near(c, "maximum", 0, extra[0], most, 0);
-        checkop_near(c, "denominator", 0, extra[1], sum, off + (end - begin) * CHECKOP_EPS * sum);
-    }
+    checkop_near(c, "maximum", 0, partial[padded], most, 0);
+    checkop_near(c, "denominator", 0, partial[padded + 1], sum, off + (s->end - s->begin + 1) * CHECKOP_EPS * sum);
+    for (int d = 0; d < padded; d++)
+        checkop_near(c, "sum before", d, partial[d], kept, kept_bar);
 }
 
 /* What is not seen may hold anything. */
-static void softmax_case(checkop *c, int begin, int end, float scale, checkop_fill fill)
+static void check_softmax_case(checkop *c, const softmax_case *s)
 {
-    checkop_begin(c, "tokens %d to %d, times %g, scores %s", begin, end, (double)scale, checkop_fill_name(fill));
+    const int padded = ffai__padded_dim(s->head_dim);
+    checkop_begin(c, "tokens %d to %d, times %g, maximum before %g, head_dim %d, scores %s", s->begin, s->end,
+                  (double)s->scale, (double)s->before, s->head_dim, checkop_fill_name(s->fill));
     float scores[FFAI__SPAN_TOKENS];
     float *weights = checkop_floats_out(c, FFAI__SPAN_TOKENS);
-    float *extra = checkop_floats_out(c, 2);
+    float *partial = checkop_floats_out(c, padded + FFAI__PARTIAL_EXTRA);
     for (int i = 0; i < FFAI__SPAN_TOKENS; i++)
         scores[i] = i % 3 ? NAN : INFINITY;
-    checkop_fill_floats(c, scores + begin, end - begin, fill);
-    for (int i = begin; i < end && fill == CHECKOP_PLAIN; i++)
+    checkop_fill_floats(c, scores + s->begin, s->end - s->begin, s->fill);
+    for (int i = s->begin; i < s->end && s->fill == CHECKOP_PLAIN; i++)
         scores[i] *= 40;
     memcpy(weights, scores, sizeof scores);
+    memset(partial, 0, (size_t)(padded + FFAI__PARTIAL_EXTRA) * sizeof *partial);
+    for (int d = 0; d < padded; d++)
+        partial[d] = s->before > -INFINITY ? 1 : 0;
+    partial[padded] = s->before;
+    partial[padded + 1] = s->before > -INFINITY ? 1 : 0;
     checkop_seal(c);
-    kernels_of(c)->softmax(extra, weights, begin, end, scale);
-    expect_weights(c, weights, extra, scores, begin, end, scale);
-    if (fill == CHECKOP_NAN || fill == CHECKOP_MIXTURE)
-        checkop_not_finite(c, "denominator", 0, extra[1]);
+    kernels_of(c)->softmax(partial, weights, s->begin, s->end, s->scale, padded);
+    if (all_finite(s, scores))
+        expect_weights(c, s, weights, partial, scores);
+    if (s->fill == CHECKOP_NAN || s->fill == CHECKOP_MIXTURE)
+        checkop_not_finite(c, "denominator", 0, partial[padded + 1]);
     checkop_end(c);
 }
 
@@ -197,7 +220,12 @@ static void check_softmax(checkop *c)
         const int begin = trial % 3 ? checkop_pick(c, 0, FFAI__SPAN_TOKENS - 1) : 0;
         const int end = trial % 5 ? checkop_pick(c, begin + 1, FFAI__SPAN_TOKENS) : FFAI__SPAN_TOKENS;
         for (int fill = 0; fill < CHECKOP_FILLS; fill++)
-            softmax_case(c, begin, end, trial % 2 ? 0.125f : 0.08838835f, (checkop_fill)fill);
+            check_softmax_case(c, &(softmax_case){.begin = begin,
+                                                  .end = end,
+                                                  .head_dim = head_dims[trial % NUM_DIMS],
+                                                  .scale = trial % 2 ? 0.125f : 0.08838835f,
+                                                  .before = trial % 4 ? 10 * checkop_normal(c) : -INFINITY,
+                                                  .fill = (checkop_fill)fill});
     }
 }
 
@@ -205,7 +233,8 @@ static void run_softmax(void *context)
 {
     const timed *t = context;
     memcpy(t->y, t->x[0], (size_t)t->n * sizeof *t->y);
-    t->tier->kernels->softmax(t->x[1], t->y, 0, (int)t->n, 0.125f);
+    t->x[1][FFAI__DIM_MULTIPLE] = 100; /* as it is most of the time: the maximum doesn't rise */
+    t->tier->kernels->softmax(t->x[1], t->y, 0, (int)t->n, 0.125f, FFAI__DIM_MULTIPLE);
 }
 
 static bool bench_softmax(checkop_job *job, const checkop_tier *tier, int variant)
@@ -219,8 +248,8 @@ static bool bench_softmax(checkop_job *job, const checkop_tier *tier, int varian
 }
 
 const checkop_kernel checkop_softmax = {
-    "weights: exp of an argument that is off by (|x| + |max| + |x - max|) eps, x the scaled score, and 4 eps; their "
-    "sum: that and n eps",
+    "weights and what is kept of earlier sums: exp of an argument that is off by (|x| + |max| + |x - max|) eps, x the "
+    "scaled score, and 4 eps; their sum: that and n eps",
     false, check_softmax, bench_softmax};
 
 /* --- accumulate --- */
@@ -240,7 +269,7 @@ static void expect_sums(checkop *c, const sums_case *s, const float *sums, const
             double all = fabs(exact);
             for (int t = s->begin; t < s->end; t++) {
                 const double product =
-                    (double)weights[i * FFAI__SPAN_TOKENS + t] * (double)values[(int64_t)t * padded + d];
+                    (double)weights[i * FFAI__SCORES_STRIDE + t] * (double)values[(int64_t)t * padded + d];
                 exact += product;
                 all += fabs(product);
             }
@@ -261,10 +290,10 @@ static void expect_same_alone(checkop *c, const sums_case *s, const float *sums,
     const int middle = checkop_pick(c, s->begin, s->end);
     float *alone = checkop_floats_out(c, padded);
     for (int i = 0; i < s->num_queries; i++) {
-        const float *w = weights + i * FFAI__SPAN_TOKENS;
+        const float *w = weights + i * FFAI__SCORES_STRIDE;
         memcpy(alone, before + i * stride, (size_t)padded * sizeof *alone);
-        kernels_of(c)->accumulate[s->format](alone, padded, w, 1, page, s->begin, middle, padded);
-        kernels_of(c)->accumulate[s->format](alone, padded, w, 1, page, middle, s->end, padded);
+        kernels_of(c)->accumulate[s->format](alone, padded, w, 1, page, s->begin, middle, padded, page);
+        kernels_of(c)->accumulate[s->format](alone, padded, w, 1, page, middle, s->end, padded, page);
         checkop_equal(c, "alone, in company", alone, sums + i * stride, padded);
     }
 }
@@ -278,17 +307,18 @@ static void accumulate_case(checkop *c, const sums_case *s)
                   ffai__dtype_name(dtypes[s->format]), s->head_dim, s->num_queries, s->begin, s->end,
                   checkop_fill_name(s->fill), checkop_fill_name(s->values_fill));
     const void *page = stored_page(c, values, PAGE, padded, s->head_dim, dtypes[s->format], s->values_fill);
-    float *weights = checkop_floats_in(c, (int64_t)s->num_queries * FFAI__SPAN_TOKENS);
+    float *weights = checkop_floats_in(c, (int64_t)s->num_queries * FFAI__SCORES_STRIDE);
     float *before = checkop_floats_in(c, s->num_queries * stride);
     float *sums = checkop_floats_out(c, s->num_queries * stride);
     for (int i = 0; i < s->num_queries; i++)
-        checkop_fill_floats(c, weights + i * FFAI__SPAN_TOKENS, FFAI__SPAN_TOKENS, i == 1 ? s->fill : CHECKOP_PLAIN);
+        checkop_fill_floats(c, weights + i * FFAI__SCORES_STRIDE, FFAI__SCORES_STRIDE,
+                            i == 1 ? s->fill : CHECKOP_PLAIN);
     memcpy(before, sums, (size_t)(s->num_queries * stride) * sizeof *sums);
     for (int i = 0; i < s->num_queries; i++)
         checkop_fill_floats(c, before + i * stride, padded, CHECKOP_PLAIN);
     memcpy(sums, before, (size_t)(s->num_queries * stride) * sizeof *sums);
     checkop_seal(c);
-    kernels_of(c)->accumulate[s->format](sums, stride, weights, s->num_queries, page, s->begin, s->end, padded);
+    kernels_of(c)->accumulate[s->format](sums, stride, weights, s->num_queries, page, s->begin, s->end, padded, page);
     expect_sums(c, s, sums, before, stride, weights, values);
     for (int i = 0; i < s->num_queries; i++)
         checkop_untouched(c, "between the sums", sums + i * stride + padded, stride - padded);
@@ -320,7 +350,7 @@ static void run_accumulate(void *context)
 {
     const timed *t = context;
     t->tier->kernels->accumulate[t->variant / 2](t->y, t->n, t->x[1], t->variant % 2 ? MOST_QUERIES : 4, t->x[0], 0,
-                                                 PAGE, (int)t->n);
+                                                 PAGE, (int)t->n, t->x[0]);
 }
 
 static bool bench_accumulate(checkop_job *job, const checkop_tier *tier, int variant)
@@ -331,6 +361,39 @@ static bool bench_accumulate(checkop_job *job, const checkop_tier *tier, int var
 const checkop_kernel checkop_accumulate = {
     "(tokens + 1) eps of |sum before| + the sum of |w v|: a chain of products and sums", false, check_accumulate,
     bench_accumulate};
+
+/* --- widen --- */
+
+static void check_widen(checkop *c)
+{
+    static float values[256 * PAGE];
+    for (int format = 0; format < FFAI__STORE_FORMATS; format++) {
+        for (int fill = 0; fill < CHECKOP_FILLS; fill++) {
+            const int count = PAGE * checkop_pick(c, 1, 256);
+            checkop_begin(c, "%s, %d numbers, %s", ffai__dtype_name(dtypes[format]), count,
+                          checkop_fill_name((checkop_fill)fill));
+            const void *page = stored_page(c, values, 1, count, count, dtypes[format], (checkop_fill)fill);
+            float *y = checkop_floats_out(c, count);
+            checkop_seal(c);
+            kernels_of(c)->widen[format](y, page, count, page);
+            checkop_equal(c, "widened", y, values, count);
+            checkop_end(c);
+        }
+    }
+}
+
+static void run_widen(void *context)
+{
+    const timed *t = context;
+    t->tier->kernels->widen[t->variant / 2](t->y, t->x[0], t->n * PAGE, t->x[0]);
+}
+
+static bool bench_widen(checkop_job *job, const checkop_tier *tier, int variant)
+{
+    return variant < FFAI__STORE_FORMATS && bench_page(job, tier, 2 * variant, run_widen);
+}
+
+const checkop_kernel checkop_widen = {"none: every stored number is a float", true, check_widen, bench_widen};
 
 /* --- merge --- */
 

@@ -8,9 +8,11 @@
 
 enum {
     FFAI__STORE_FORMATS = 3,
-    FFAI__SPAN_TOKENS = 128,  /* positions whose softmax is taken at once; attention merges spans in order */
-    FFAI__PARTIAL_EXTRA = 16, /* floats behind a partial's sums: its maximum and its denominator */
-    FFAI__DIM_MULTIPLE = 16   /* value rows are padded with zeros to a multiple of this */
+    FFAI__SPAN_TOKENS = 128,    /* positions whose weights are computed at once */
+    FFAI__SCORES_STRIDE = 144,  /* floats from one query's scores to the next's: rows fall into all sets of a cache */
+    FFAI__STRETCH_TOKENS = 512, /* positions that a partial result is of: spans one after the other */
+    FFAI__PARTIAL_EXTRA = 16,   /* floats behind a partial's sums: its maximum and its denominator */
+    FFAI__DIM_MULTIPLE = 16     /* value rows are padded with zeros to a multiple of this */
 };
 
 /* Floats a head's value row takes in a page and in a partial. */

@@ -72,6 +72,11 @@ static inline float vec_sum(vec a)
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
+/* Of lanes that are numbers. */
+static inline float vec_greatest(vec a)
+{
+    return _mm512_reduce_max_ps(a);
+}
 static inline vec vec_load_bf16(const uint16_t *p)
 {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));

@@ -74,6 +74,13 @@ static inline float vec_sum(vec a)
 {
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
+/* Of lanes that are numbers. */
+static inline float vec_greatest(vec a)
+{
+    const float even = a[0] > a[2] ? a[0] : a[2];
+    const float odd = a[1] > a[3] ? a[1] : a[3];
+    return even > odd ? even : odd;
+}
 static inline vec vec_load_bf16(const uint16_t *p)
 {
     return (vec){ffai__bf16_to_f32(p[0]), ffai__bf16_to_f32(p[1]), ffai__bf16_to_f32(p[2]), ffai__bf16_to_f32(p[3])};
