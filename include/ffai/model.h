@@ -43,7 +43,7 @@ typedef enum ffai_activations {
     FFAI_ACTIVATIONS_DEFAULT, /**< not beyond 15 bits or so: far more finely than bf16 */
     FFAI_ACTIVATIONS_F32,     /**< not at all */
     FFAI_ACTIVATIONS_BF16     /**< to bf16, where that is faster: with bf16 weights on x86 processors that have AMX or
-                                   AVX512_BF16; otherwise as by default */
+                                   AVX512_BF16, on ARM ones with BF16; otherwise as by default */
 } ffai_activations;
 
 typedef struct ffai_model_options {

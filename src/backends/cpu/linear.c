@@ -100,6 +100,9 @@ static const ffai__linear_kernels *bf16_kernels(ffai__isa isa, const ffai__cpu_f
         return activations == FFAI__ACTIVATIONS_BF16 ? &ffai__linear_amx_bf16 : &ffai__linear_amx_bf16_split;
     if (isa == FFAI__ISA_AVX512 && features->avx512_bf16 && activations == FFAI__ACTIVATIONS_BF16)
         return &ffai__linear_avx512_bf16;
+#elif defined(__aarch64__)
+    if (isa == FFAI__ISA_NEON && features->neon_bf16 && activations == FFAI__ACTIVATIONS_BF16)
+        return &ffai__linear_neon_bf16;
 #else
     (void)features;
     (void)activations;

@@ -24,6 +24,7 @@ typedef struct part {
 static const part parts[] = {
     {FFAI__ISA_NEON, "neon_dotprod", offsetof(ffai__cpu_features, neon_dotprod)},
     {FFAI__ISA_NEON, "neon_i8mm", offsetof(ffai__cpu_features, neon_i8mm)},
+    {FFAI__ISA_NEON, "neon_bf16", offsetof(ffai__cpu_features, neon_bf16)},
     {FFAI__ISA_AVX512, "avx512_vnni", offsetof(ffai__cpu_features, avx512_vnni)},
     {FFAI__ISA_AVX512, "avx512_bf16", offsetof(ffai__cpu_features, avx512_bf16)},
 };
@@ -152,9 +153,10 @@ static void read_reported(char *names, size_t size)
     const bool neon = getauxval(AT_HWCAP) & HWCAP_ASIMD;
     const bool dotprod = neon && getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
     const bool i8mm = dotprod && getauxval(AT_HWCAP2) & HWCAP2_I8MM;
+    const bool bf16 = i8mm && getauxval(AT_HWCAP2) & HWCAP2_BF16;
     const size_t used = strlen(names);
-    snprintf(names + used, size - used, "%s%s%s", neon ? "neon " : "", dotprod ? "neon_dotprod " : "",
-             i8mm ? "neon_i8mm " : "");
+    snprintf(names + used, size - used, "%s%s%s%s", neon ? "neon " : "", dotprod ? "neon_dotprod " : "",
+             i8mm ? "neon_i8mm " : "", bf16 ? "neon_bf16 " : "");
 }
 #else
 static void read_reported(char *names, size_t size)

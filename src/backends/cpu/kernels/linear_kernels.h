@@ -107,9 +107,11 @@ typedef struct ffai__linear_tier {
 
 extern const ffai__linear_tier ffai__linear_scalar;
 extern const ffai__linear_tier ffai__linear_neon;
-/* What dot products (SDOT), and products of matrices (USMMLA), replace in the NEON tier. */
+/* What dot products (SDOT), products of matrices (USMMLA) and, where inputs may be rounded to bf16, BFDOT replace in
+ * the NEON tier. */
 extern const ffai__linear_kernels ffai__linear_neon_dotprod;
 extern const ffai__linear_kernels ffai__linear_neon_i8mm;
+extern const ffai__linear_kernels ffai__linear_neon_bf16;
 extern const ffai__linear_tier ffai__linear_avx2;
 extern const ffai__linear_tier ffai__linear_avx512;
 /* What VNNI and BF16 replace in the AVX-512 tier, the latter where inputs may be rounded to bf16. */
