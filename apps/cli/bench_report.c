@@ -41,7 +41,7 @@ static measured decode_of(const bench_report *r, const bench_depth *d)
                       .samples = &d->decode,
                       .tokens = r->plan->gen_tokens,
                       .work = d->decode_bytes * (double)r->plan->gen_tokens,
-                      .ceiling = r->results->machine.read_bytes_s,
+                      .ceiling = bench_median_read(&d->decode),
                       .scale = 1e-9,
                       .rate_key = "gb_s",
                       .unit = "GB/s"};
@@ -65,6 +65,11 @@ static double fastest(const bench_samples *s)
 static double work_rate(const measured *m)
 {
     return rate(m->work, bench_median(m->samples));
+}
+
+static double share_of(const measured *m)
+{
+    return m->computes ? rate(work_rate(m), m->ceiling) : bench_median_share(m->samples, m->work);
 }
 
 /* --- kinds of work --- */
@@ -146,12 +151,13 @@ static json_t *json_of_measured(const measured *m)
     if (!s->count)
         return json_null();
     json_t *object =
-        json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)m->tokens, "repeats",
+        json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)m->tokens, "repeats",
                   (json_int_t)s->count, "tok_s", json_of_measure(tokens_per_second(m, median)), "min_tok_s",
                   json_of_measure(tokens_per_second(m, slowest(s))), "max_tok_s",
                   json_of_measure(tokens_per_second(m, fastest(s))), m->computes ? "flop_per_token" : "bytes_per_token",
                   json_real(rate(m->work, (double)m->tokens)), m->rate_key, json_of_measure(work_rate(m) * m->scale),
-                  "share", json_of_measure(rate(work_rate(m), m->ceiling)), "seconds", json_of_measure(s->total));
+                  "share", json_of_measure(share_of(m)), m->computes ? "ceiling_tflop_s" : "ceiling_gb_s",
+                  json_of_measure(m->ceiling * m->scale), "seconds", json_of_measure(s->total));
     if (object && s->num_ops && json_object_set_new(object, "ops", json_of_ops(m)) != 0) {
         json_decref(object);
         return NULL;
@@ -212,10 +218,10 @@ static void print_measured(output *out, const measured *m, int64_t depth)
     const bench_samples *s = m->samples;
     if (!s->count)
         return;
-    output_format(out, "%-8s %6lld tokens from %6lld  %9.2f tok/s (%.2f to %.2f)  %.4g %s, %.1f %%\n", m->name,
+    output_format(out, "%-8s %6lld tokens from %6lld  %9.2f tok/s (%.2f to %.2f)  %.4g %s, %.1f %% of %.4g\n", m->name,
                   (long long)m->tokens, (long long)depth, tokens_per_second(m, bench_median(s)),
                   tokens_per_second(m, slowest(s)), tokens_per_second(m, fastest(s)), work_rate(m) * m->scale, m->unit,
-                  100 * rate(work_rate(m), m->ceiling));
+                  100 * share_of(m), m->ceiling * m->scale);
 }
 
 static void print_head(output *out, const bench_report *r)

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <ffai/generate.h>
 
@@ -107,10 +108,24 @@ static bool enough(const runner *r, const bench_samples *s)
     return s->count >= usual || (s->count && s->total >= PATIENCE_SECONDS);
 }
 
-static int by_size(const void *left, const void *right)
+/* Insert a sample where its time belongs. */
+static void keep(bench_samples *s, double seconds, double read_bytes_s)
 {
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
+    size_t i = s->count++;
+    for (; i > 0 && s->seconds[i - 1] > seconds; i--) {
+        s->seconds[i] = s->seconds[i - 1];
+        s->read_bytes_s[i] = s->read_bytes_s[i - 1];
+    }
+    s->seconds[i] = seconds;
+    s->read_bytes_s[i] = read_bytes_s;
+    s->total += seconds;
+}
+
+/* The machine's rate of reading moves within seconds where others share it: what decode is held against is taken
+ * before and after each sample. */
+static double read_rate(const runner *r, piece *run)
+{
+    return run == decode_piece ? ffai_session_read_weights(r->session) : 0;
 }
 
 /* Time the piece from the depth again and again; one that Ctrl-C cut short does not count. */
@@ -120,13 +135,13 @@ static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t dept
     if (r->plan->ops)
         status = ffai_session_profile(r->session, true, err);
     while (status == FFAI_OK && !enough(r, s) && !ended(r)) {
+        const double before = read_rate(r, run);
         const double begin = seconds_now();
         status = run(r, err);
         const double seconds = seconds_now() - begin;
         if (status == FFAI_OK && !ended(r)) {
-            s->seconds[s->count++] = seconds;
-            s->total += seconds;
-            status = check_logits(r, err);
+            status = check_logits(r, err); /* waits for the last step */
+            keep(s, seconds, (before + read_rate(r, run)) / 2);
         }
         if (status == FFAI_OK)
             status = ffai_sequence_truncate(r->session, r->sequence, depth, err);
@@ -136,7 +151,6 @@ static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t dept
         s->num_ops = r->results->cancelled ? 0 : kinds < BENCH_MAX_OPS ? kinds : BENCH_MAX_OPS;
         status = ffai_session_profile(r->session, false, err);
     }
-    qsort(s->seconds, s->count, sizeof *s->seconds, by_size);
     return status;
 }
 
@@ -221,10 +235,39 @@ ffai_status bench_run(bench_results *results, ffai_session *session, const bench
     return status;
 }
 
+/* Of numbers in increasing order. */
+static double middle_of(const double *values, size_t count)
+{
+    const size_t middle = count / 2;
+    if (count == 0)
+        return 0;
+    return count % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
 double bench_median(const bench_samples *s)
 {
-    if (s->count == 0)
-        return 0;
-    const size_t middle = s->count / 2;
-    return s->count % 2 ? s->seconds[middle] : (s->seconds[middle - 1] + s->seconds[middle]) / 2;
+    return middle_of(s->seconds, s->count);
+}
+
+double bench_median_read(const bench_samples *s)
+{
+    double rates[BENCH_MAX_REPEATS];
+    memcpy(rates, s->read_bytes_s, s->count * sizeof *rates);
+    qsort(rates, s->count, sizeof *rates, by_size);
+    return middle_of(rates, s->count);
+}
+
+double bench_median_share(const bench_samples *s, double bytes)
+{
+    double shares[BENCH_MAX_REPEATS];
+    for (size_t i = 0; i < s->count; i++)
+        shares[i] = s->read_bytes_s[i] > 0 ? bytes / s->seconds[i] / s->read_bytes_s[i] : 0;
+    qsort(shares, s->count, sizeof *shares, by_size);
+    return middle_of(shares, s->count);
 }

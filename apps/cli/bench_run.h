@@ -22,6 +22,8 @@ typedef struct bench_samples {
     size_t count;                      /* 0: not measured */
     double seconds[BENCH_MAX_REPEATS]; /* in increasing order once they are complete */
     double total;
+    double read_bytes_s[BENCH_MAX_REPEATS]; /* decode: of plainly reading the weights before and after the sample with
+                                               the same number of `seconds`, whose order it has */
     ffai_op_time ops[BENCH_MAX_OPS];
     size_t num_ops;
 } bench_samples;
@@ -50,7 +52,11 @@ typedef struct bench_results {
 ffai_status bench_run(bench_results *results, ffai_session *session, const bench_plan *plan, double begun,
                       ffai_error *err);
 
-/* Seconds: the middle one, the least, the most. */
+/* Seconds: the middle one. */
 double bench_median(const bench_samples *samples);
+/* Decode: the middle one of the rates at which the weights were read. */
+double bench_median_read(const bench_samples *samples);
+/* Decode: the middle one of the samples' shares of what reading reached around them, for `bytes` in a sample. */
+double bench_median_share(const bench_samples *samples, double bytes);
 
 #endif

@@ -63,6 +63,12 @@ FFAI_API ffai_status ffai_machine_measure(ffai_machine *machine, int threads,
                                           bool (*on_progress)(void *context, double fraction), void *context,
                                           ffai_error *err);
 
+/**
+ * Read every weight once as a step does, each thread its own share, and compute nothing: bytes a second, which is
+ * decode's ceiling at this moment. 0 for a backend that keeps no weights. Not between a submission and its collection.
+ */
+FFAI_API double ffai_session_read_weights(ffai_session *session);
+
 /** What one step of one sequence must move and compute. */
 typedef struct ffai_step_work {
     uint64_t weight_bytes; /**< of weights in the backend's layout, each once; 0 for a backend that has none */

@@ -12,6 +12,11 @@ ffai_status ffai_machine_measure(ffai_machine *machine, int threads,
     return FFAI_OK;
 }
 
+double ffai_session_read_weights(ffai_session *s)
+{
+    return s->model->backend->read_weights ? s->model->backend->read_weights(s->run) : 0;
+}
+
 static int64_t attended(int64_t seen, int64_t window)
 {
     return window && window < seen ? window : seen;

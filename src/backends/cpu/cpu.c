@@ -310,6 +310,7 @@ const ffai__backend ffai__backend_cpu = {
     .copy_page = cpu_copy_page,
     .copy_tokens = cpu_copy_tokens,
     .measure = ffai__cpu_measure,
+    .read_weights = ffai__cpu_read_weights,
     .profile = ffai__cpu_profile_switch,
     .profile_read = ffai__cpu_profile_read,
 };

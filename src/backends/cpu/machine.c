@@ -202,3 +202,35 @@ ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *
     ffai__region_release(&m.buffer);
     return status;
 }
+
+/* --- a plan's weights --- */
+
+typedef struct weights_reading {
+    const ffai__cpu_plan *plan;
+    ffai__read_kernel *read;
+    atomic_uint_least64_t sum;
+} weights_reading;
+
+static void read_weights_share(void *context, int thread, int num_threads)
+{
+    weights_reading *r = context;
+    for (size_t i = 0; i < r->plan->num_packed; i++) {
+        const ffai__packed *packed = &r->plan->packed[i];
+        const ffai__share share = ffai__share_of(packed->num_tiles, thread, num_threads);
+        const uint8_t *tiles = packed->tiles + (uint64_t)share.begin * packed->tile_bytes;
+        atomic_fetch_add(&r->sum, r->read(tiles, (size_t)(share.end - share.begin) * packed->tile_bytes));
+    }
+}
+
+double ffai__cpu_read_weights(ffai__run *base)
+{
+    ffai__cpu_run *run = (ffai__cpu_run *)base;
+    weights_reading r = {.plan = run->plan, .read = find_read(run->plan->isa)};
+    const double begin = now();
+    ffai__thread_pool_run(run->pool, read_weights_share, &r);
+    const double seconds = now() - begin;
+    double bytes = 0;
+    for (size_t i = 0; i < run->plan->num_packed; i++)
+        bytes += (double)run->plan->packed[i].num_tiles * (double)run->plan->packed[i].tile_bytes;
+    return seconds > 0 ? bytes / seconds : 0;
+}
