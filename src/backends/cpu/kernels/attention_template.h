@@ -33,10 +33,10 @@ DEFINE_WIDEN(f32, float)
         vec sums[SCORE_QUERIES][SCORE_VECTORS];                                                                        \
         UNROLL(8)                                                                                                      \
         for (int i = 0; i < count; i++)                                                                                \
-            UNROLL(2) for (int v = 0; v < SCORE_VECTORS; v++) sums[i][v] = vec_set(0);                                 \
+            UNROLL(4) for (int v = 0; v < SCORE_VECTORS; v++) sums[i][v] = vec_set(0);                                 \
         for (int d = 0; d < head_dim; d++) {                                                                           \
             vec k[SCORE_VECTORS];                                                                                      \
-            UNROLL(2)                                                                                                  \
+            UNROLL(4)                                                                                                  \
             for (int v = 0; v < SCORE_VECTORS; v++)                                                                    \
                 k[v] = vec_load_##format(keys + (int64_t)d * FFAI__PAGE_TOKENS + v * LANES);                           \
             UNROLL(2)                                                                                                  \
@@ -45,12 +45,12 @@ DEFINE_WIDEN(f32, float)
             UNROLL(8) for (int i = 0; i < count; i++)                                                                  \
             {                                                                                                          \
                 const vec q = vec_set(queries[i * head_dim + d]);                                                      \
-                UNROLL(2) for (int v = 0; v < SCORE_VECTORS; v++) sums[i][v] = vec_fma(q, k[v], sums[i][v]);           \
+                UNROLL(4) for (int v = 0; v < SCORE_VECTORS; v++) sums[i][v] = vec_fma(q, k[v], sums[i][v]);           \
             }                                                                                                          \
         }                                                                                                              \
         UNROLL(8)                                                                                                      \
         for (int i = 0; i < count; i++)                                                                                \
-            UNROLL(2)                                                                                                  \
+            UNROLL(4)                                                                                                  \
         for (int v = 0; v < SCORE_VECTORS; v++)                                                                        \
             vec_store(scores + i * FFAI__SCORES_STRIDE + v * LANES, sums[i][v]);                                       \
     }                                                                                                                  \

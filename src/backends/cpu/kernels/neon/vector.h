@@ -6,8 +6,8 @@
 
 typedef float32x4_t vec;
 
-/* 12 sums of scores and 16 sums of values stay in the 32 registers. */
-enum { LANES = 4, SCORE_QUERIES = 6, SCORE_VECTORS = 2, SUM_QUERIES = 4, SUM_VECTORS = 4 };
+/* 24 sums of scores, or 16 of values, and four vectors of keys or values stay in the 32 registers. */
+enum { LANES = 4, SCORE_QUERIES = 6, SCORE_VECTORS = 4, SUM_QUERIES = 4, SUM_VECTORS = 4 };
 
 static inline vec vec_set(float x)
 {
