@@ -14,7 +14,7 @@
 typedef struct bench_settings {
     model_settings model;
     session_settings session;
-    setting shape, bits, group_size, prompt_tokens, gen_tokens, depth, repeat, ops, json;
+    setting shape, bits, group_size, layers, prompt_tokens, gen_tokens, depth, repeat, ops, json;
 } bench_settings;
 
 #define AT(field) offsetof(bench_settings, field)
@@ -24,6 +24,7 @@ static const option options[] = {
     VALUE(OPTION_SHAPE, 0, "shape", "NAME", shape, "or random weights in the shape of a published model"),
     VALUE(OPTION_CHOICE, 0, "bits", "16|8|6|5|4|3|2", bits, "a shape's weights: 16 is bf16, fewer are affine"),
     VALUE(OPTION_CHOICE, 0, "group-size", "16|32|64|128", group_size, "weights that share a scale (default: 64)"),
+    RANGE(OPTION_INTEGER, 0, "layers", "N", 1, 1000, layers, "of a shape (default: as many as it has)"),
     RANGE(OPTION_INTEGER, 0, "prompt-tokens", "N", 0, 1e9, prompt_tokens, "of a prompt; 0: no prefill; default 512"),
     RANGE(OPTION_INTEGER, 0, "gen-tokens", "N", 0, 1e9, gen_tokens, "to generate; 0: no decode; default 128"),
     RANGE(OPTION_LIST, 0, "depth", "N,N", 0, 1e9, depth, "tokens that are there before (default: 0)"),
@@ -102,6 +103,8 @@ static int check(const void *settings)
         return report_usage("bench: --group-size: goes with --shape: a checkpoint has its own");
     if (s->group_size.given && strcmp(s->bits.text, "16") == 0)
         return report_usage("bench: --group-size: contradicts --bits 16");
+    if (s->layers.given && !s->shape.given)
+        return report_usage("bench: --layers: goes with --shape: a checkpoint has its own");
     return check_amounts(s);
 }
 
@@ -152,7 +155,7 @@ static ffai_status remeasure_machine(ffai_machine *machine, const bench_settings
 
 static ffai_status load(ffai_model **model, double *seconds, const bench_settings *s, ffai_error *err)
 {
-    const ffai_random_model random = {s->shape.text, bits_of(s), group_size_of(s)};
+    const ffai_random_model random = {s->shape.text, bits_of(s), group_size_of(s), s->layers.integer};
     if (s->shape.given)
         return model_make(model, seconds, &s->model, &random, err);
     return model_open(model, seconds, &s->model, true, err);
@@ -219,6 +222,7 @@ static ffai_status print_results(output *out, const bench_results *results, cons
         .shape = s->shape.text,
         .bits = bits_of(s),
         .group_size = group_size_of(s),
+        .layers = s->layers.integer,
         .activations = s->model.activations.given ? s->model.activations.text : "default",
         .kv = s->session.kv.given ? s->session.kv.text : "bf16",
         .seconds = seconds,

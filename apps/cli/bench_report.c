@@ -200,11 +200,12 @@ ffai_status bench_report_json(output *out, const bench_report *r, ffai_error *er
     const bench_results *b = r->results;
     const measured prefill = prefill_of(r, &b->depths[0]), decode = decode_of(r, &b->depths[0]);
     json_t *object = json_pack(
-        "{s:s, s:s?, s:o, s:o, s:s, s:s, s:I, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, s:o}", "model",
-        r->model, "shape", r->shape, "bits", json_of_positive(r->bits), "group_size", json_of_positive(r->group_size),
-        "activations", r->activations, "kv", r->kv, "threads", (json_int_t)b->machine.threads, "isa", b->machine.isa,
-        "version", ffai_version(), "machine", json_of_machine(&b->machine), "prefill", json_of_measured(&prefill),
-        "decode", json_of_measured(&decode), "load_s", json_of_measure(b->load_seconds), "first_token_s",
+        "{s:s, s:s?, s:o, s:o, s:o, s:s, s:s, s:I, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, s:o}",
+        "model", r->model, "shape", r->shape, "bits", json_of_positive(r->bits), "group_size",
+        json_of_positive(r->group_size), "layers", json_of_positive((int)r->layers), "activations", r->activations,
+        "kv", r->kv, "threads", (json_int_t)b->machine.threads, "isa", b->machine.isa, "version", ffai_version(),
+        "machine", json_of_machine(&b->machine), "prefill", json_of_measured(&prefill), "decode",
+        json_of_measured(&decode), "load_s", json_of_measure(b->load_seconds), "first_token_s",
         json_of_measure(b->first_token_seconds), "weight_bytes", (json_int_t)b->weight_bytes, "peak_rss_bytes",
         (json_int_t)b->peak_rss_bytes, "depths", json_of_depths(r), "cancelled", (int)b->cancelled, "seconds",
         json_of_measure(r->seconds));

@@ -12,6 +12,7 @@ typedef struct bench_report {
     const char *shape; /* NULL: a checkpoint */
     int bits;          /* of a shape's weights */
     int group_size;    /* 0: not quantized */
+    int64_t layers;    /* 0: the shape's own, or a checkpoint's */
     const char *activations;
     const char *kv;
     double seconds; /* of everything */

@@ -48,7 +48,7 @@ static ffai_status make_config(json_t **out, const shape *s, ffai_error *err)
 
 /* --- tensors --- */
 
-enum { LAYER_TENSORS = 11, OTHER_TENSORS = 3 };
+enum { LAYER_TENSORS = 11, OTHER_TENSORS = 3, MOST_LAYERS = 1000 };
 
 typedef struct tensors {
     ffai__synthetic_tensor *each; /* NULL: they are only counted */
@@ -129,9 +129,15 @@ static ffai_status find_shape(const shape **out, const char *name, ffai_error *e
 
 ffai_status ffai__random_checkpoint(ffai__checkpoint **out, const ffai_random_model *random, ffai_error *err)
 {
-    const shape *s = NULL;
+    const shape *found = NULL;
     json_t *config = NULL;
-    FFAI__TRY(find_shape(&s, random->shape, err));
+    FFAI__TRY(find_shape(&found, random->shape, err));
+    if (random->layers < 0 || random->layers > MOST_LAYERS)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "random weights: layers: %lld is not between 1 and %d",
+                          (long long)random->layers, MOST_LAYERS);
+    shape altered = *found;
+    altered.num_hidden_layers = random->layers ? random->layers : found->num_hidden_layers;
+    const shape *const s = &altered;
     tensors t = {0};
     t.each = ffai__calloc((size_t)s->num_hidden_layers * LAYER_TENSORS + OTHER_TENSORS, sizeof *t.each);
     if (!t.each)

@@ -34,6 +34,7 @@ static void what_contradicts_or_is_missing_is_refused(void)
         {{"bench", "--shape", "qwen3-4b"}, "bench: --bits: is missing"},
         {{"bench", "-m", "/nonexistent", "--bits", "4"}, "bench: --bits: goes with --shape"},
         {{"bench", "-m", "/nonexistent", "--group-size", "64"}, "bench: --group-size: goes with --shape"},
+        {{"bench", "-m", "/nonexistent", "--layers", "2"}, "bench: --layers: goes with --shape"},
         {{"bench", "--shape", "qwen3-4b", "--bits", "16", "--group-size", "64"}, "--group-size: contradicts --bits 16"},
         {{"bench", "--shape", "qwen3-5b", "--bits", "4"}, "--shape: \"qwen3-5b\" is none of smollm2-135m|"},
         {{"bench", "--shape", "qwen3-4b", "--bits", "7"}, "--bits: \"7\" is none of 16|8|6|5|4|3|2"},

@@ -59,6 +59,7 @@ complete -c ffai -n "__fish_seen_subcommand_from diff" -l all -d 'Go on after th
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l shape -x -a 'smollm2-135m llama-3.2-1b llama-3.2-3b llama-3.1-8b qwen3-0.6b qwen3-1.7b qwen3-4b qwen3-8b qwen3-14b' -d 'Random weights in this shape'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l bits -x -a '16 8 6 5 4 3 2' -d 'Of the weights'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l group-size -x -a '16 32 64 128' -d 'Weights that share a scale'
+complete -c ffai -n "__fish_seen_subcommand_from bench" -l layers -x -d 'So many of the layers of a shape'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l prompt-tokens -x -d 'Tokens of a prompt'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l gen-tokens -x -d 'Tokens to generate'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l depth -x -d 'Tokens that are there before'

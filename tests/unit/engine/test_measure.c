@@ -92,11 +92,12 @@ static void what_cannot_be_made_is_refused(void **state)
         ffai_random_model random;
         const char *message;
     } cases[] = {
-        {{"llama-4", 4, 0}, "there is no shape \"llama-4\""},
-        {{NULL, 4, 0}, "there is no shape \"\""},
-        {{"qwen3-0.6b", 7, 0}, "7 bits"},
-        {{"qwen3-0.6b", 4, 24}, "groups of 24"},
-        {{"smollm2-135m", 4, 128}, "groups of 128 do not divide the 576 columns"},
+        {{"llama-4", 4, 0, 0}, "there is no shape \"llama-4\""},
+        {{NULL, 4, 0, 0}, "there is no shape \"\""},
+        {{"qwen3-0.6b", 7, 0, 0}, "7 bits"},
+        {{"qwen3-0.6b", 4, 24, 0}, "groups of 24"},
+        {{"smollm2-135m", 4, 64, 1001}, "layers: 1001 is not between"},
+        {{"smollm2-135m", 4, 128, 0}, "groups of 128 do not divide the 576 columns"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ffai_model *model = NULL;
