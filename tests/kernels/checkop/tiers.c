@@ -99,6 +99,7 @@ static const wants wanted[] = {
     {"avx2", {AVX2_FLAGS}},
     {"avx512", {AVX512_FLAGS}},
     {"avx512_vnni", {AVX512_FLAGS, "avx512_vnni"}},
+    {"avx512_bf16", {AVX512_FLAGS, "avx512_vnni", "avx512_bf16"}},
     {"amx", {AVX512_FLAGS, "avx512_vnni", "amx_tile", "amx_int8", "amx_bf16"}},
 };
 
