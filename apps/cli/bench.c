@@ -224,7 +224,7 @@ static ffai_status print_results(output *out, const bench_results *results, cons
         .group_size = group_size_of(s),
         .layers = s->layers.integer,
         .activations = s->model.activations.given ? s->model.activations.text : "default",
-        .kv = s->session.kv.given ? s->session.kv.text : "bf16",
+        .kv = s->session.kv.given ? s->session.kv.text : "f16",
         .seconds = seconds,
     };
     if (results->cancelled)

@@ -73,7 +73,7 @@ ffai_status model_make(ffai_model **out, double *seconds, const model_settings *
 ffai_kv_format kv_format(const session_settings *settings)
 {
     static const ffai_kv_format formats[] = {FFAI_KV_BF16, FFAI_KV_F16, FFAI_KV_F32};
-    return formats[settings->kv.integer];
+    return settings->kv.given ? formats[settings->kv.integer] : FFAI_KV_F16;
 }
 
 int32_t model_output_rows(const ffai_model *model, size_t n)

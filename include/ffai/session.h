@@ -16,8 +16,9 @@ extern "C" {
 
 typedef struct ffai_session ffai_session;
 
-/** How keys and values are stored. */
-typedef enum ffai_kv_format { FFAI_KV_BF16, FFAI_KV_F16, FFAI_KV_F32 } ffai_kv_format;
+/** How keys and values are stored: 11 bits of precision up to 65504 (beyond, that number is kept); 8 bits and float32's
+ * range; or as they are. */
+typedef enum ffai_kv_format { FFAI_KV_F16, FFAI_KV_BF16, FFAI_KV_F32 } ffai_kv_format;
 
 typedef struct ffai_session_options {
     int64_t context;       /**< positions of the longest sequence; 0: as many as the model was made for, or fewer

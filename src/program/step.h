@@ -14,8 +14,8 @@ enum {
     FFAI__TOKEN_SAMPLED = -1 /* the row's token is the one that an earlier step drew for its position */
 };
 
-/* Storage of keys and values. */
-typedef enum ffai__store_format { FFAI__STORE_BF16, FFAI__STORE_F16, FFAI__STORE_F32 } ffai__store_format;
+/* Storage of keys and values. F16 keeps what is beyond its range as its largest number. */
+typedef enum ffai__store_format { FFAI__STORE_F16, FFAI__STORE_BF16, FFAI__STORE_F32 } ffai__store_format;
 
 /* An entry of a block table: the page that holds positions [i * 32, i * 32 + 32), and how it stores them. */
 typedef struct ffai__page_ref {

@@ -55,6 +55,7 @@ static inline uint16_t ffai__f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
 
+#define FFAI__F16_MOST 65504.0f /* the largest finite number */
 float ffai__f16_to_f32(uint16_t half);
 uint16_t ffai__f32_to_f16(float value); /* nearest, ties to even; overflow gives infinity */
 

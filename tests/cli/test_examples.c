@@ -15,13 +15,24 @@ static bool default_model_is_there(void)
     return there;
 }
 
+/* A tiny checkpoint's text may well hold a zero byte. */
+static bool says_anywhere(const outcome *o, const char *text)
+{
+    const size_t length = strlen(text);
+    for (size_t at = 0; at + length <= o->out_size; at++) {
+        if (memcmp(o->out + at, text, length) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_example(const char *program, const char *model, const char *says)
 {
     outcome o;
     const setting s = {.program = program};
     RUN_IN(o, s, model);
     CHECK_OUTCOME(o, 0, NULL);
-    check_says(strstr(o.out, says) != NULL, __FILE__, __LINE__, "%s says no \"%s\": %s", program, says, o.out);
+    check_says(says_anywhere(&o, says), __FILE__, __LINE__, "%s says no \"%s\": %s", program, says, o.out);
     outcome_release(&o);
 }
 

@@ -43,9 +43,9 @@ static const setup setups[] = {
     {"ref", "ref", "none", 1, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
     {"ref fused", "ref", "all", 1, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
     {"cpu f32 activations", "cpu", "all", 2, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
-    {"cpu default, 1 thread", "cpu", "all", 1, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
-    {"cpu default, 2 threads, chunks of 7", "cpu", "all", 2, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
-    {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_BF16, 3e-2},
+    {"cpu default, 1 thread", "cpu", "all", 1, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cpu default, 2 threads, chunks of 7", "cpu", "all", 2, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
 };
 
 static void check(const fixture *f, const setup *s, const char *what, bool good, const char *detail)

@@ -22,13 +22,14 @@ typedef struct tiny_shape {
     int rope_dims;
     int wide;
     int vocab;
-    int window;     /* of odd layers; 0: none */
-    bool qk_norm;   /* on every head's query and key */
-    bool bias;      /* on q, k and v */
-    bool tied;      /* the head is the embedding */
-    bool unfused;   /* run the program as it was recorded */
-    int bits;       /* up to 8: affine; 16: bf16; 32: f32 */
-    int group_size; /* of affine weights; 0: 32 */
+    int window;       /* of odd layers; 0: none */
+    bool qk_norm;     /* on every head's query and key */
+    bool bias;        /* on q, k and v */
+    float value_bias; /* added to v.bias */
+    bool tied;        /* the head is the embedding */
+    bool unfused;     /* run the program as it was recorded */
+    int bits;         /* up to 8: affine; 16: bf16; 32: f32 */
+    int group_size;   /* of affine weights; 0: 32 */
 } tiny_shape;
 
 typedef struct tiny_model {
@@ -107,6 +108,13 @@ static inline void tiny_fill_dense(tiny_model *m, ffai__weight *w, float scale, 
         ffai__from_f32(values, FFAI__BF16, values, count); /* front to back: shrinks in place */
 }
 
+static inline float tiny_offset(const tiny_model *m, const char *name, int rows)
+{
+    if (rows)
+        return 0;
+    return strstr(name, "norm") ? 1.0f : strstr(name, "v.bias") ? m->shape.value_bias : 0;
+}
+
 /* rows 0: a vector of ones and a little more. */
 static inline void tiny_add(tiny_model *m, const char *name, int rows, int columns, int bits)
 {
@@ -122,7 +130,7 @@ static inline void tiny_add(tiny_model *m, const char *name, int rows, int colum
         w->bits = bits;
         tiny_fill_affine(m, w, scale);
     } else {
-        tiny_fill_dense(m, w, scale, rows ? 0.0f : strstr(name, "norm") ? 1.0f : 0.0f);
+        tiny_fill_dense(m, w, scale, tiny_offset(m, name, rows));
     }
 }
 

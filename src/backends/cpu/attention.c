@@ -114,15 +114,28 @@ static layer layer_of(const ffai__cpu_run *run, const ffai__action *a)
     };
 }
 
+enum { PORTION = 64 };
+
+/* Up to PORTION numbers as the store keeps them. */
+static void round_to_store(void *out, const float *x, int64_t n, ffai__store_format format)
+{
+    float within[PORTION];
+    if (format == FFAI__STORE_F16) {
+        for (int64_t i = 0; i < n; i++)
+            within[i] = x[i] > FFAI__F16_MOST ? FFAI__F16_MOST : x[i] < -FFAI__F16_MOST ? -FFAI__F16_MOST : x[i];
+        x = within;
+    }
+    ffai__from_f32(out, dtype_of_format[format], x, (size_t)n);
+}
+
 /* One head's key: dimension d goes to row d of the page, column `token`. */
 static void store_key(uint8_t *keys, const float *key, const layer *l, int64_t token)
 {
-    enum { PORTION = 64 };
     uint8_t rounded[PORTION * sizeof(float)];
     const size_t size = l->element_bytes;
     for (int first = 0; first < l->store->head_dim; first += PORTION) {
         const int64_t n = least(PORTION, l->store->head_dim - first);
-        ffai__from_f32(rounded, dtype_of_format[l->run->options.store_format], key + first, (size_t)n);
+        round_to_store(rounded, key + first, n, l->run->options.store_format);
         for (int64_t d = 0; d < n; d++)
             memcpy(keys + ((size_t)(first + d) * FFAI__PAGE_TOKENS + (size_t)token) * size, rounded + (size_t)d * size,
                    size == 2 ? 2 : 4);
@@ -136,7 +149,9 @@ static void store_head(const layer *l, const block *b, int64_t position, int kv_
     const int64_t token = position % FFAI__PAGE_TOKENS;
     uint8_t *values = page_values(l, b, page, kv_head) + (size_t)(token * l->store->padded_dim) * l->element_bytes;
     store_key(page_keys(l, b, page, kv_head), key, l, token);
-    ffai__from_f32(values, dtype_of_format[l->run->options.store_format], value, (size_t)l->store->head_dim);
+    for (int first = 0; first < l->store->head_dim; first += PORTION)
+        round_to_store(values + (size_t)first * l->element_bytes, value + first,
+                       least(PORTION, l->store->head_dim - first), l->run->options.store_format);
 }
 
 /* One row: heads are shared out. Many: rows. Padding of values stays zero, as the pages began. */

@@ -143,6 +143,7 @@ static float round_to_store(float value, uint32_t format)
     case FFAI__STORE_BF16:
         return ffai__bf16_to_f32(ffai__f32_to_bf16(value));
     case FFAI__STORE_F16:
+        value = value > FFAI__F16_MOST ? FFAI__F16_MOST : value < -FFAI__F16_MOST ? -FFAI__F16_MOST : value;
         return ffai__f16_to_f32(ffai__f32_to_f16(value));
     case FFAI__STORE_F32:
         break;
