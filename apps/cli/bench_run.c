@@ -190,17 +190,25 @@ static ffai_status measure_depth(bench_depth *d, runner *r, ffai_error *err)
     return status;
 }
 
-/* The prompt, cold: what a user waits for. It also warms everything up. */
-static ffai_status measure_first_token(runner *r, double begun, ffai_error *err)
+/* The prompt, cold: what a user waits for. */
+static ffai_status first_prompt(runner *r, double begun, ffai_error *err)
 {
-    progress_begin(&r->progress, "first prompt");
-    ffai_status status = append(r, r->plan->prompt_tokens ? r->plan->prompt_tokens : 1, true, err);
-    progress_end(&r->progress);
+    const ffai_status status = append(r, r->plan->prompt_tokens ? r->plan->prompt_tokens : 1, true, err);
     if (status != FFAI_OK || r->results->cancelled)
         return status;
     r->results->first_token_seconds = seconds_now() - begun;
-    status = check_logits(r, err);
-    return status == FFAI_OK ? decode(r, 1, err) : status;
+    return check_logits(r, err);
+}
+
+/* And a token behind it: then everything is warm. */
+static ffai_status measure_first_token(runner *r, double begun, ffai_error *err)
+{
+    progress_begin(&r->progress, "first prompt");
+    ffai_status status = first_prompt(r, begun, err);
+    if (status == FFAI_OK)
+        status = decode(r, 1, err);
+    progress_end(&r->progress);
+    return status;
 }
 
 static ffai_status run_all(runner *r, double begun, ffai_error *err)
