@@ -37,25 +37,36 @@ static int64_t type_of(const writer *w, uint64_t id)
     return w->types ? ffai__gguf_element_int(w->types, id) : TYPE_NORMAL;
 }
 
+/* Bytes from the start that JSON takes as they are. */
+static size_t plain_bytes(const unsigned char *bytes, size_t size)
+{
+    size_t i = 0;
+    while (i < size && bytes[i] >= 0x20 && bytes[i] != '"' && bytes[i] != '\\')
+        i++;
+    return i;
+}
+
 /* Append text as a JSON string; false if it is not UTF-8, or holds a 0, which few JSON readers take in a key. */
 static bool append_string(ffai__buffer *json, const ffai__gguf_text *text)
 {
     const unsigned char *bytes = (const unsigned char *)text->data;
-    ffai__buffer_text(json, "\"");
-    for (size_t i = 0; i < text->size;) {
-        const ffai__utf8_character character = ffai__utf8_next(text->data + i, text->size - i);
-        if (!character.valid || bytes[i] == 0)
+    if (!ffai__utf8_valid(text->data, text->size))
+        return false;
+    ffai__buffer_append(json, "\"", 1);
+    for (size_t i = 0; i < text->size; i++) {
+        const size_t plain = plain_bytes(bytes + i, text->size - i);
+        ffai__buffer_append(json, bytes + i, plain);
+        i += plain;
+        if (i == text->size)
+            break;
+        if (bytes[i] == 0)
             return false;
-        if (bytes[i] < 0x20) {
+        if (bytes[i] < 0x20)
             ffai__buffer_format(json, "\\u%04x", bytes[i]);
-        } else {
-            if (bytes[i] == '"' || bytes[i] == '\\')
-                ffai__buffer_text(json, "\\");
-            ffai__buffer_append(json, bytes + i, character.size);
-        }
-        i += character.size;
+        else
+            ffai__buffer_append(json, (const char[]){'\\', (char)bytes[i]}, 2);
     }
-    ffai__buffer_text(json, "\"");
+    ffai__buffer_append(json, "\"", 1);
     return true;
 }
 
@@ -114,6 +125,18 @@ static ffai_status check_new(ffai__string_map *seen, const writer *w, const ffai
     return FFAI_OK;
 }
 
+/* ":id"; a formatted number would take longer than all else. */
+static void append_id(ffai__buffer *json, uint64_t id)
+{
+    char text[24];
+    char *at = text + sizeof text;
+    do
+        *--at = (char)('0' + id % 10);
+    while (id /= 10);
+    *--at = ':';
+    ffai__buffer_append(json, at, (size_t)(text + sizeof text - at));
+}
+
 static ffai_status put_vocabulary_of(writer *w, ffai__string_map *seen)
 {
     const uint8_t *at = w->tokens->data;
@@ -129,7 +152,7 @@ static ffai_status put_vocabulary_of(writer *w, ffai__string_map *seen)
             continue;
         put_separator(w, &first);
         FFAI__TRY(put_text(w, &token, "tokenizer.ggml.tokens", id));
-        ffai__buffer_format(&w->json, ":%llu", (unsigned long long)id);
+        append_id(&w->json, id);
     }
     ffai__buffer_text(&w->json, "},");
     return FFAI_OK;
