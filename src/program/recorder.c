@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "buffer.h"
+#include "string_map.h"
 
 struct ffai__recorder {
     ffai__program *program;
@@ -12,10 +13,11 @@ struct ffai__recorder {
     void *find_context;
     const ffai__name_alias *aliases;
     char scope[160];
-    const char *scope_copy; /* the program's, made when the scope's first instruction is recorded */
-    ffai__value tokens;     /* the sequences' tokens, once embed has named them */
-    ffai__value embedding;  /* the embedding's matrix, for tied heads */
-    ffai_error error;       /* the first one; status FFAI_OK until then */
+    const char *scope_copy;    /* the program's, made when the scope's first instruction is recorded */
+    ffai__value tokens;        /* the sequences' tokens, once embed has named them */
+    ffai__value embedding;     /* the embedding's matrix, for tied heads */
+    ffai__string_map *weights; /* values by their weights' names */
+    ffai_error error;          /* the first one; status FFAI_OK until then */
 };
 
 ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find, void *context,
@@ -24,8 +26,10 @@ ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find,
     ffai__recorder *r = ffai__calloc(1, sizeof *r);
     if (r)
         r->program = ffai__calloc(1, sizeof *r->program);
-    if (!r || !r->program) {
-        ffai__free(r);
+    if (r && r->program)
+        r->weights = ffai__string_map_new(1024);
+    if (!r || !r->program || !r->weights) {
+        ffai__recorder_free(r);
         return ffai__fail_memory(err, "a program", sizeof *r->program);
     }
     r->find = find;
@@ -41,6 +45,7 @@ void ffai__recorder_free(ffai__recorder *r)
 {
     if (!r)
         return;
+    ffai__string_map_free(r->weights);
     ffai__program_free(r->program);
     ffai__free(r);
 }
@@ -198,13 +203,17 @@ static ffai__value new_value(ffai__recorder *r, ffai__value_info info)
     return (ffai__value)(r->program->num_values - 1);
 }
 
+/* The same weight read twice is one value: found by its name, so that recording takes time in proportion. */
 static ffai__value weight_value(ffai__recorder *r, const ffai__weight *weight)
 {
-    for (size_t i = 0; i < r->program->num_values; i++) {
-        if (r->program->values[i].weight == weight)
-            return (ffai__value)i;
-    }
-    return new_value(r, (ffai__value_info){.kind = FFAI__WEIGHT, .weight = weight, .producer = -1});
+    uint64_t known = 0;
+    if (ffai__string_map_get(r->weights, weight->name, strlen(weight->name), &known))
+        return (ffai__value)known;
+    const ffai__value value = new_value(r, (ffai__value_info){.kind = FFAI__WEIGHT, .weight = weight, .producer = -1});
+    if (value != FFAI__NONE &&
+        ffai__string_map_add(r->weights, weight->name, strlen(weight->name), (uint64_t)value) == FFAI__MAP_NO_MEMORY)
+        fail_memory(r);
+    return value;
 }
 
 static ffai__value require_weight(ffai__recorder *r, const char *name, const char *part)
