@@ -6,7 +6,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "thread_start.h"
 
 /* Looks at a gate before a thread parks, a pause between two of them (20 to 40 ns). */
 enum { FEW_SPINS = 8, MANY_SPINS = 2048 };
@@ -192,21 +192,6 @@ void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void 
     ffai__cores_unbind(pool->cores, &before);
 }
 
-/* Signals meant for the process go to the threads it made itself; faults stay with the thread that makes them. */
-static int start_worker(worker *w)
-{
-    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
-    sigset_t blocked;
-    sigset_t old;
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &old);
-    const int error = pthread_create(&w->thread, NULL, worker_main, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return error;
-}
-
 static void stop_workers(ffai__thread_pool *pool, int started)
 {
     pool->stop = true;
@@ -219,7 +204,7 @@ static ffai_status start_workers(ffai__thread_pool *pool, ffai_error *err)
 {
     for (int i = 0; i < pool->size - 1; i++) {
         pool->workers[i] = (worker){.pool = pool, .index = i + 1};
-        const int error = start_worker(&pool->workers[i]);
+        const int error = ffai__thread_start(&pool->workers[i].thread, worker_main, &pool->workers[i]);
         if (error) {
             stop_workers(pool, i);
             return ffai__fail(err, FFAI_E_BACKEND, "cannot start thread %d of %d: error %d", i + 2, pool->size, error);

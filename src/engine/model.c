@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "file_map.h"
 #include "memory_info.h"
+#include "thread_start.h"
 
 double ffai__now(void)
 {
@@ -143,13 +144,67 @@ static ffai_status check_capabilities(const ffai_model *model, unsigned wanted, 
     return ffai__fail(err, FFAI_E_UNSUPPORTED, "load: the %s family reads and writes text only", model->family->name);
 }
 
-/* A checkpoint without a tokenizer can still be fed with token ids. */
-static ffai_status load_tokenizer(ffai_model *model, ffai_error *err)
+/* The tokenizer is read beside the weights: neither needs the other, and it takes one thread about as long as the
+ * weights of a small model take all of them. */
+typedef struct {
+    const ffai__checkpoint *checkpoint;
+    ffai_tokenizer *tokenizer;
+    ffai_status status;
+    ffai_error error;
+    pthread_t thread;
+    bool beside;
+} tokenizer_reading;
+
+static void *read_tokenizer(void *context)
 {
-    const ffai_status status = ffai__tokenizer_of(&model->tokenizer, model->checkpoint, err);
-    if (status == FFAI_E_NOT_FOUND)
+    tokenizer_reading *reading = context;
+    reading->status = ffai__tokenizer_of(&reading->tokenizer, reading->checkpoint, &reading->error);
+    return NULL;
+}
+
+static void start_tokenizer(tokenizer_reading *reading, int threads)
+{
+    reading->beside = threads != 1 && ffai__thread_start(&reading->thread, read_tokenizer, reading) == 0;
+    if (!reading->beside)
+        read_tokenizer(reading);
+}
+
+/* A checkpoint without a tokenizer can still be fed with token ids. */
+static ffai_status finish_tokenizer(ffai_model *model, tokenizer_reading *reading, ffai_error *err)
+{
+    if (reading->beside)
+        pthread_join(reading->thread, NULL);
+    model->tokenizer = reading->tokenizer;
+    if (reading->status == FFAI_OK && model->tokenizer)
+        return ffai__end_tokens_add_tokenizers(model, err);
+    if (reading->status == FFAI_OK || reading->status == FFAI_E_NOT_FOUND)
         return FFAI_OK;
-    return status == FFAI_OK ? ffai__end_tokens_add_tokenizers(model, err) : status;
+    if (err)
+        *err = reading->error;
+    return reading->status;
+}
+
+static ffai_status load_weights(ffai_model *model, const ffai__plan_options *options, const char *fusions,
+                                ffai_error *err)
+{
+    FFAI__TRY(report(options->progress_context, FFAI_LOAD_PLANNING, 0, err));
+    FFAI__TRY(ffai__model_record(model, fusions, err));
+    if (model->backend != &ffai__backend_ref)
+        FFAI__TRY(check_memory(model, err));
+    return model->backend->load(&model->plan, model->program, options, err);
+}
+
+/* Of two errors the tokenizer's is told. */
+static ffai_status load_both(ffai_model *model, bool with_tokenizer, const ffai__plan_options *options,
+                             const char *fusions, ffai_error *err)
+{
+    tokenizer_reading reading = {.checkpoint = model->checkpoint, .error = FFAI_ERROR_INIT};
+    FFAI__TRY(report(options->progress_context, FFAI_LOAD_TOKENIZER, 0, err));
+    if (with_tokenizer)
+        start_tokenizer(&reading, options->threads);
+    const ffai_status status = load_weights(model, options, fusions, err);
+    FFAI__TRY(finish_tokenizer(model, &reading, err));
+    return status;
 }
 
 /* What a model is made of: a checkpoint at a path, or random weights. */
@@ -192,20 +247,13 @@ static ffai_status load_parts(ffai_model *model, const source *from, const ffai_
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(open_source(model, from, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
-    FFAI__TRY(report(r, FFAI_LOAD_TOKENIZER, 0, err));
-    if (!options->without_tokenizer && !from->random)
-        FFAI__TRY(load_tokenizer(model, err));
-    FFAI__TRY(report(r, FFAI_LOAD_PLANNING, 0, err));
-    FFAI__TRY(ffai__model_record(model, options->fusions, err));
-    if (model->backend != &ffai__backend_ref)
-        FFAI__TRY(check_memory(model, err));
     const ffai__plan_options plan_options = {
         .threads = options->threads,
         .activations = activations,
         .progress = report_fraction,
         .progress_context = r,
     };
-    FFAI__TRY(model->backend->load(&model->plan, model->program, &plan_options, err));
+    FFAI__TRY(load_both(model, !options->without_tokenizer && !from->random, &plan_options, options->fusions, err));
     FFAI__TRY(ffai__checkpoint_check(model->checkpoint, err));
     model->backend->describe(model->plan, model->kernels, sizeof model->kernels);
     return report(r, FFAI_LOAD_READY, 1, err);
