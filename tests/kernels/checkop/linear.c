@@ -258,10 +258,10 @@ static void check_affine_f32(checkop *c)
 
 static void check_dense(checkop *c, ffai__dtype dtype)
 {
-    static const int64_t columns[] = {1, 2, 3, 15, 16, 31, 32, 37, 64, 130, 255, 300};
+    static const int64_t columns[] = {1, 2, 3, 15, 16, 31, 32, 37, 64, 130, 255, 300, 530};
     const weight_format format = {FFAI__DENSE, dtype, 0, 0};
-    for (int k = 0; k < 48; k++) {
-        const product_case p = varied_case(&format, columns[k % 12], k + k / 12, (ffai__activations)(k % 3));
+    for (int k = 0; k < 52; k++) {
+        const product_case p = varied_case(&format, columns[k % 13], k + k / 12, (ffai__activations)(k % 3));
         product_check(c, &p);
     }
     check_large(c, &format, 1, FFAI__ACTIVATIONS_DEFAULT);

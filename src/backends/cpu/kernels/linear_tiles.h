@@ -11,15 +11,16 @@
 
 enum { TILE_BYTES = 1024 };
 
-/* Input rows that stay in the second-level cache while all tiles go by; it has 2 MiB where there is AMX. */
-enum { TILES_INPUT_BYTES = 1 << 20 };
+/* What is worked on at once: so many columns of so many input rows times so many tiles. The sums of the rows and tiles,
+ * the columns of the rows and those of the tiles stay in the second-level cache together (2 MiB where there is AMX,
+ * perhaps shared by two threads); the input is read once for each group of tiles, the weights for each part of rows.
+ * More of either pays a little still, but the sums lie on the stack: a quarter of a MiB. */
+enum { TILES_COLUMNS = 512, TILES_ROWS = 256 };
 
-/* Rows at a time: equal parts of the job, multiples of 32. */
-static int64_t rows_of_part(const ffai__linear_job *job, int64_t most)
+/* Rows of each part: equal parts of the job, multiples of 32. */
+static int64_t rows_of_part(const ffai__linear_job *job)
 {
-    int64_t fit = (int64_t)(TILES_INPUT_BYTES / job->input_bytes);
-    fit = fit > most ? most : fit < 32 ? 32 : fit;
-    const int64_t parts = (job->num_rows + fit - 1) / fit;
+    const int64_t parts = (job->num_rows + TILES_ROWS - 1) / TILES_ROWS;
     return ((job->num_rows + parts - 1) / parts + 31) / 32 * 32;
 }
 
@@ -33,8 +34,14 @@ FFAI__ALWAYS_INLINE const uint8_t *tile_at(const ffai__linear_job *job, int64_t 
     return job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
 }
 
-/* Rows [row + skip, row + count) of 16 that are done. Rows before were finished by the block before: where the rows
- * of a job do not divide by 16, its last block reaches back. */
+/* Rows of a part in blocks of 16. Where they do not divide so, the last block reaches back, into a part before if need
+ * be; the rows that it repeats are finished once, by the block before. */
+FFAI__ALWAYS_INLINE int64_t row_of_block(int64_t begin, int64_t end, int64_t block)
+{
+    return tiles_least(begin + block * 16, end - 16);
+}
+
+/* Rows [row + skip, row + count) have their sums. */
 static void finish_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int skip, int count, const float *sums)
 {
     for (int m = skip; m < count; m++)

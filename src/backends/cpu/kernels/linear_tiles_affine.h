@@ -9,18 +9,16 @@
 #include "linear_tiles.h"
 
 enum {
-    AFFINE_COLUMNS = 512, /* that are unpacked at once */
-    AFFINE_TILES = 4,     /* for which a part of the input stays in the first-level cache */
-    AFFINE_MOST_ROWS = 128,
+    AFFINE_TILES = 8,
     AFFINE_LEAST_ROWS = 16,
     AFFINE_LEAST_GROUP = 16,
     AFFINE_SCALES = 2 * FFAI__TILE_ROWS, /* floats: a group's scales, its biases */
 };
 
 typedef struct affine_workspace {
-    _Alignas(64) uint8_t quads[AFFINE_TILES][AFFINE_COLUMNS * FFAI__TILE_ROWS];
-    float scales[AFFINE_TILES][AFFINE_COLUMNS / AFFINE_LEAST_GROUP * AFFINE_SCALES];
-    float sums[AFFINE_MOST_ROWS / 16][AFFINE_TILES][FFAI__TILE_ROWS * FFAI__TILE_ROWS];
+    _Alignas(64) uint8_t quads[AFFINE_TILES][TILES_COLUMNS * FFAI__TILE_ROWS];
+    float scales[AFFINE_TILES][TILES_COLUMNS / AFFINE_LEAST_GROUP * AFFINE_SCALES];
+    float sums[TILES_ROWS / 16][AFFINE_TILES][FFAI__TILE_ROWS * FFAI__TILE_ROWS];
     int32_t products[2][2][FFAI__TILE_ROWS * FFAI__TILE_ROWS]; /* of two groups in turn: by h, by l */
 } affine_workspace;
 
@@ -134,7 +132,7 @@ static void add_groups_zeroed(float *into, affine_workspace *space, const affine
     add_groups(into, space, p, &layout);
 }
 
-/* Rows of a part in blocks of 16; the last block reaches back. */
+/* Some rows and tiles of a job. */
 typedef struct affine_part {
     const ffai__linear_job *job;
     const ffai__affine_layout *layout;
@@ -142,11 +140,6 @@ typedef struct affine_part {
     int64_t tile;
     int tiles;
 } affine_part;
-
-static int64_t block_row(const affine_part *part, int64_t block)
-{
-    return tiles_least(part->begin + block * 16, part->end - 16);
-}
 
 static void multiply_groups(affine_workspace *space, const affine_part *part, int64_t first, int count)
 {
@@ -156,7 +149,7 @@ static void multiply_groups(affine_workspace *space, const affine_part *part, in
         unpack_groups(space, j, p.layout, tile_at(job, part->tile + j), first, count);
     tiles_read_memory();
     for (int64_t block = 0; block * 16 < part->end - part->begin; block++) {
-        p.inputs = job->inputs + (uint64_t)block_row(part, block) * p.stride;
+        p.inputs = job->inputs + (uint64_t)row_of_block(part->begin, part->end, block) * p.stride;
         p.steps = fixed_groups(p.inputs, job->packed->weight->columns) + first;
         for (int j = 0; j < part->tiles; j++) {
             p.quads = space->quads[j];
@@ -173,12 +166,12 @@ static void multiply_part(affine_workspace *space, const affine_part *part)
 {
     const ffai__affine_layout *layout = part->layout;
     const int64_t blocks = (part->end - part->begin + 15) / 16;
-    const int64_t at_once = AFFINE_COLUMNS / layout->group_size;
+    const int64_t at_once = TILES_COLUMNS / layout->group_size;
     memset(space->sums, 0, (size_t)blocks * sizeof space->sums[0]);
     for (int64_t g = 0; g < layout->groups; g += at_once)
         multiply_groups(space, part, g, (int)tiles_least(at_once, layout->groups - g));
     for (int64_t block = 0; block < blocks; block++) {
-        const int64_t row = block_row(part, block);
+        const int64_t row = row_of_block(part->begin, part->end, block);
         for (int j = 0; j < part->tiles; j++)
             finish_rows(part->job, part->tile + j, row, (int)(part->begin + block * 16 - row), 16,
                         space->sums[block][j]);
@@ -198,7 +191,7 @@ static void multiply_affine(const ffai__linear_job *job)
     const uint8_t row_bytes[8] = {64, 64, 64, 64, 64, 64, k, k};
     affine_workspace space;
     affine_part part = {.job = job, .layout = &layout};
-    const int64_t most = rows_of_part(job, AFFINE_MOST_ROWS);
+    const int64_t most = rows_of_part(job);
     tiles_configure(rows, row_bytes);
     for (part.begin = 0; part.begin < job->num_rows; part.begin += most) {
         part.end = tiles_least(part.begin + most, job->num_rows);
