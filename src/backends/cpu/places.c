@@ -196,7 +196,7 @@ static ffai_status place_all(ffai__cpu_run *run, arena *a, size_t *last, ffai_er
     place_tables(run, a);
     if (!place_slots(run, a) || !place_scratch(run, a))
         return ffai__fail_memory(err, "activations", UINT64_MAX);
-    return ffai__region_reserve(&run->workspace, a->end, FFAI__REGION_LAZY, "activations", err);
+    return ffai__region_reserve(&run->workspace, a->end, FFAI__REGION_GROWING, "activations", err);
 }
 
 ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err)
