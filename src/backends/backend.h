@@ -87,8 +87,8 @@ struct ffai__backend {
     /* Submit one step: afterwards (or, on a device, in order behind it) stores, tokens and outputs are those of
      * the step. The step's arrays may be reused when this returns. */
     ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
-    /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for a
-     * backend that keeps none. */
+    /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for
+     * a backend that keeps none. */
     double (*read_weights)(ffai__run *run);
     /* Wait for the last step and give its results: ids [R] if it drew (NULL is allowed), and the logits [R,
      * vocab_size], valid until the next step (NULL if not wanted). */
