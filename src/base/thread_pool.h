@@ -25,7 +25,11 @@ typedef void ffai__pool_task(void *context, int thread, int num_threads);
 
 /* Run the task on every thread and return when all are done. One run at a time; takes no lock. */
 void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context);
-/* Inside a task: wait until every thread has come here. What any of them wrote before is visible to all after. */
-void ffai__thread_pool_barrier(ffai__thread_pool *pool);
+/* The same on as many threads as are worth having, the first ones: fewer while other processes take cores (team.h).
+ * For tasks that come again and again, and whose threads work without pause but for barriers. */
+void ffai__thread_pool_run_team(ffai__thread_pool *pool, ffai__pool_task *task, void *context);
+/* Inside a task, on thread `thread` of it: wait until every thread has come here. What any of them wrote before is
+ * visible to all after. */
+void ffai__thread_pool_barrier(ffai__thread_pool *pool, int thread);
 
 #endif

@@ -301,10 +301,10 @@ static void execute_timed(const worker *w)
     for (size_t i = 0; i < run->num_actions; i++) {
         const ffai__action *action = &run->actions[i];
         if (i == 0 && action->barrier[run->mode])
-            ffai__thread_pool_barrier(run->pool);
+            ffai__thread_pool_barrier(run->pool, w->thread);
         run_actions[action->kind](w, action);
         if (i + 1 < run->num_actions && run->actions[i + 1].barrier[run->mode])
-            ffai__thread_pool_barrier(run->pool);
+            ffai__thread_pool_barrier(run->pool, w->thread);
         ffai__cpu_profile_note(run, action);
     }
 }
@@ -319,7 +319,7 @@ void ffai__cpu_execute(void *context, int thread, int num_threads)
     for (size_t i = 0; i < w.run->num_actions; i++) {
         const ffai__action *action = &w.run->actions[i];
         if (action->barrier[w.run->mode])
-            ffai__thread_pool_barrier(w.run->pool);
+            ffai__thread_pool_barrier(w.run->pool, thread);
         run_actions[action->kind](&w, action);
     }
 }

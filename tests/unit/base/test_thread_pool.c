@@ -58,10 +58,10 @@ static void relay_rounds(void *context, int thread, int num_threads)
     relay *r = context;
     for (int round = 0; round < r->rounds; round++) {
         r->values[thread] = round + thread;
-        ffai__thread_pool_barrier(r->pool);
+        ffai__thread_pool_barrier(r->pool, thread);
         for (int i = 0; i < num_threads; i++)
             r->sums[thread] += r->values[i];
-        ffai__thread_pool_barrier(r->pool);
+        ffai__thread_pool_barrier(r->pool, thread);
     }
 }
 
@@ -124,6 +124,32 @@ static void an_idle_pool_uses_no_processor_time(void **state)
     ffai__thread_pool_free(pool);
 }
 
+/* The last thread sleeps through its time, as if another process had its core. */
+static void absent_visit(void *context, int thread, int num_threads)
+{
+    if (thread == 3)
+        sleep_milliseconds(5);
+    count_visit(context, thread, num_threads);
+}
+
+static void a_team_does_without_a_thread_that_loses_its_core_and_takes_it_back(void **state)
+{
+    (void)state;
+    int visits[MOST_THREADS] = {0};
+    ffai__thread_pool *pool = new_pool(4);
+    for (int run = 0; run < 30; run++)
+        ffai__thread_pool_run_team(pool, absent_visit, visits);
+    assert_int_equal(visits[0], 30);
+    assert_true(visits[3] < 30);
+    ffai__thread_pool_run(pool, count_visit, visits);
+    assert_true(visits[3] > 1);
+    for (int i = 0; i < 100; i++)
+        ffai__thread_pool_run(pool, count_visit, visits);
+    assert_int_equal(visits[0], 131);
+    assert_true(visits[3] > 100 && visits[3] < 131);
+    ffai__thread_pool_free(pool);
+}
+
 static void numbers_of_threads_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -181,11 +207,10 @@ static void threads_and_their_caller_run_on_their_nodes(void **state)
 
 static void many_barriers(void *context, int thread, int num_threads)
 {
-    (void)thread;
     (void)num_threads;
     const relay *r = context;
     for (int i = 0; i < r->rounds; i++)
-        ffai__thread_pool_barrier(r->pool);
+        ffai__thread_pool_barrier(r->pool, thread);
 }
 
 /* Printed, not judged: other processes may hold the cores. */
@@ -210,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_barrier_makes_every_write_visible),
         cmocka_unit_test(parked_threads_wake_up),
         cmocka_unit_test(an_idle_pool_uses_no_processor_time),
+        cmocka_unit_test(a_team_does_without_a_thread_that_loses_its_core_and_takes_it_back),
         cmocka_unit_test(numbers_of_threads_out_of_range_are_refused),
         cmocka_unit_test(threads_and_their_caller_run_on_their_nodes),
         cmocka_unit_test(the_cost_of_a_barrier_is_reported),
