@@ -5,7 +5,6 @@
 
 #include "alloc.h"
 #include "file_map.h"
-#include "json_plain.h"
 
 static const double exact_integers = 9007199254740992.0; /* 2^53 */
 
@@ -121,14 +120,9 @@ static ffai_status parse(json_t **out, const char *bytes, size_t size, size_t fl
     json_error_t where;
     if (size > SIZE_MAX / 4)
         return ffai__fail(err, FFAI_E_LIMIT, "%s: has %zu bytes", what, size);
-    ffai__json_watch();
-    json_t *root = ffai__json_plain(bytes, size, (flags & JSON_DECODE_INT_AS_REAL) != 0);
-    if (!root)
-        root = parse_with_reserve(bytes, size, flags, &where);
-    if (allocation_failed) {
-        json_decref(root);
+    json_t *root = parse_with_reserve(bytes, size, flags, &where);
+    if (allocation_failed)
         return ffai__fail_memory(err, what, size);
-    }
     if (!root)
         return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s", what, where.line,
                           where.column, where.text);

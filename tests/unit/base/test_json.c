@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "json.h"
-#include "json_plain.h"
 
 static json_t *parse(const char *text)
 {
@@ -101,88 +100,6 @@ static void a_field_of_the_wrong_kind_is_named(void **state)
     json_decref(root);
 }
 
-/* --- the fast reader of plain documents --- */
-
-static const char plain_document[] =
-    "{ \"vocab\": {\"a\": 0, \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\": 1, \"\xC4\xA0the\": "
-    "-123456789012345},\n"
-    "\t\"merges\": [\"a b\", [\"c\", \"\\u0064\"], [], {}, [[{\"a\": {\"b\": [true, false, null]}}]]],\r\n"
-    "\"\": \"\", \"n\": [0, 1, 42, 999999999999999] }";
-
-/* It may leave a document to jansson, never read it otherwise. */
-static bool check_plain(const char *text, size_t size, bool as_reals)
-{
-    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_t *expected = json_loadb(text, size, flags | (as_reals ? JSON_DECODE_INT_AS_REAL : 0), NULL);
-    json_t *plain = ffai__json_plain(text, size, as_reals);
-    const bool taken = plain != NULL;
-    if (taken && !(expected && json_equal(plain, expected)))
-        fail_msg("read otherwise than by jansson: %.*s", (int)size, text);
-    json_decref(plain);
-    json_decref(expected);
-    return taken;
-}
-
-static void a_plain_document_is_read_as_jansson_reads_it(void **state)
-{
-    (void)state;
-    assert_true(check_plain(plain_document, strlen(plain_document), true));
-    assert_true(check_plain(plain_document, strlen(plain_document), false));
-    assert_true(check_plain("7", 1, true));
-    static const char *const left[] = {"",
-                                       "-",
-                                       "-0",
-                                       "01",
-                                       "1.5",
-                                       "1e3",
-                                       "1234567890123456",
-                                       "\"",
-                                       "\"\\",
-                                       "\"\\u",
-                                       "\"\\u00\"",
-                                       "\"\x01\"",
-                                       "\"\xC0\x80\"",
-                                       "\"\\u0000\"",
-                                       "\"\\ud83d\\ude00\"",
-                                       "{\"a\":1,\"a\":2}",
-                                       "{\"a\"}",
-                                       "{\"a\":1,}",
-                                       "{1:2}",
-                                       "[1,]",
-                                       "[1 2]",
-                                       "[1",
-                                       "{\"a\":1",
-                                       "truth",
-                                       "nul",
-                                       "1 2",
-                                       "{} x"};
-    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
-        assert_false(check_plain(left[i], strlen(left[i]), true));
-    char deep[200];
-    memset(deep, '[', 100);
-    memset(deep + 100, ']', 100);
-    assert_false(check_plain(deep, sizeof deep, true));
-}
-
-static void a_damaged_document_is_never_read_otherwise(void **state)
-{
-    (void)state;
-    static const char bytes[] = "\"\\{}[],: 0159-+.eEutfn\x01\x80\xC4\xFF\n";
-    const size_t size = strlen(plain_document);
-    char text[sizeof plain_document];
-    uint32_t random = 1;
-    int taken = 0;
-    for (int round = 0; round < 20000; round++) {
-        memcpy(text, plain_document, size);
-        for (int i = 0; i <= round % 3; i++) {
-            random = random * 1664525u + 1013904223u;
-            text[(random >> 8) % size] = bytes[(random >> 4) % (sizeof bytes - 1)];
-        }
-        taken += check_plain(text, round % 5 ? size : (random >> 8) % size, round % 2);
-    }
-    assert_true(taken > 1000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,8 +108,6 @@ int main(void)
         cmocka_unit_test(an_integer_may_be_written_as_a_real),
         cmocka_unit_test(absent_and_null_fields_leave_the_value_alone),
         cmocka_unit_test(a_field_of_the_wrong_kind_is_named),
-        cmocka_unit_test(a_plain_document_is_read_as_jansson_reads_it),
-        cmocka_unit_test(a_damaged_document_is_never_read_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
