@@ -166,13 +166,13 @@ static ffai_status open_session(ffai_session **session, ffai_model *model, const
 {
     ffai_model_info info;
     ffai_model_get_info(&info, model);
-    const int64_t positions = positions_of(plan);
+    const int64_t positions = positions_of(plan); /* and one that warms decode up */
     if (positions > info.max_context)
         return failure(err, FFAI_E_CONTEXT_FULL,
                        "bench: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
                        (long long)positions, info.path, (long long)info.max_context);
     const ffai_session_options opening = {
-        .context = positions, .max_sequences = 1, .max_outputs = 1, .kv_format = kv_format(&s->session)};
+        .context = positions + 1, .max_sequences = 1, .max_outputs = 1, .kv_format = kv_format(&s->session)};
     return ffai_session_open(session, model, &opening, err);
 }
 

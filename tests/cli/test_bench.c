@@ -113,7 +113,7 @@ static void a_shape_is_measured_at_every_depth(void)
     check_measured(json_array_get(depths, 1), "prefill", 8, 3);
     check_measured(json_array_get(depths, 1), "decode", 4, 3);
     CHECK(json_equal(json_at(object, "decode"), json_at(json_array_get(depths, 0), "decode")));
-    /* Keys and values of 40 positions more: 30 layers, 3 heads of 64, in bf16. */
+    /* Keys and values of 40 positions more: 30 layers, 3 heads of 64, in f16. */
     const double more = number_at(json_array_get(depths, 0), "decode.bytes_per_token") -
                         number_at(json_array_get(depths, 1), "decode.bytes_per_token");
     CHECK(more == 40.0 * 30 * 2 * 3 * 64 * 2);
@@ -133,6 +133,22 @@ static void a_checkpoint_is_measured_too(void)
     check_measured(object, "decode", 4, 1);
     CHECK(json_is_null(json_object_get(object, "prefill")) && json_is_null(json_object_get(object, "shape")));
     CHECK(json_is_null(json_object_get(object, "bits")) && json_is_text(json_at(object, "model"), MODEL));
+    json_decref(object);
+    outcome_release(&o);
+}
+
+static void one_of_prefill_and_decode_is_enough(void)
+{
+    outcome o;
+    RUN(o, NULL, "bench", "-m", MODEL, "--prompt-tokens", "6", "--gen-tokens", "0", "--repeat", "1", "--json");
+    json_t *object = json_of_outcome(&o);
+    check_measured(object, "prefill", 6, 1);
+    CHECK(json_is_null(json_object_get(object, "decode")));
+    json_decref(object);
+    outcome_release(&o);
+    RUN(o, NULL, "bench", "-m", MODEL, "--prompt-tokens", "0", "--gen-tokens", "1", "--repeat", "1", "--json");
+    object = json_of_outcome(&o);
+    check_measured(object, "decode", 1, 1);
     json_decref(object);
     outcome_release(&o);
 }
@@ -203,6 +219,7 @@ static const test tests[] = {
     TEST(every_shape_is_in_the_help),
     TEST(a_shape_is_measured_at_every_depth),
     TEST(a_checkpoint_is_measured_too),
+    TEST(one_of_prefill_and_decode_is_enough),
     TEST(the_kinds_of_work_make_up_the_measured_time),
     TEST(people_get_lines),
     TEST(control_c_ends_it_with_what_was_measured),
