@@ -10,21 +10,20 @@
 #include "peak_memory.h"
 #include "progress.h"
 #include "report.h"
+#include "shape_source.h"
 
 typedef struct bench_settings {
     model_settings model;
     session_settings session;
-    setting shape, bits, group_size, layers, prompt_tokens, gen_tokens, depth, repeat, ops, json;
+    shape_settings shape;
+    setting prompt_tokens, gen_tokens, depth, repeat, ops, json;
 } bench_settings;
 
 #define AT(field) offsetof(bench_settings, field)
 static const option options[] = {
     HEADING("What is measured"),
-    VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file"),
-    VALUE(OPTION_SHAPE, 0, "shape", "NAME", shape, "or random weights in the shape of a published model"),
-    VALUE(OPTION_CHOICE, 0, "bits", "16|8|6|5|4|3|2", bits, "a shape's weights: 16 is bf16, fewer are affine"),
-    VALUE(OPTION_CHOICE, 0, "group-size", "16|32|64|128", group_size, "weights that share a scale (default: 64)"),
-    RANGE(OPTION_INTEGER, 0, "layers", "N", 1, 1000, layers, "of a shape (default: as many as it has)"),
+    SHAPE_OPTIONS,
+    RANGE(OPTION_INTEGER, 0, "layers", "N", 1, 1000, shape.layers, "of a shape (default: as many as it has)"),
     RANGE(OPTION_INTEGER, 0, "prompt-tokens", "N", 0, 1e9, prompt_tokens, "of a prompt; 0: no prefill; default 512"),
     RANGE(OPTION_INTEGER, 0, "gen-tokens", "N", 0, 1e9, gen_tokens, "to generate; 0: no decode; default 128"),
     RANGE(OPTION_LIST, 0, "depth", "N,N", 0, 1e9, depth, "tokens that are there before (default: 0)"),
@@ -37,8 +36,6 @@ static const option options[] = {
     KV_OPTION,
 };
 #undef AT
-
-enum { DEFAULT_GROUP = 64 };
 
 static bench_plan plan_of(const bench_settings *s)
 {
@@ -71,9 +68,8 @@ static int check_context(const bench_settings *s)
 {
     const bench_plan plan = plan_of(s);
     ffai_shape shape = {0};
-    for (size_t i = 0; s->shape.given && ffai_shape_get(&shape, i) && strcmp(shape.name, s->shape.text) != 0; i++) {
-    }
-    if (s->shape.given && positions_of(&plan) > shape.max_context)
+    shape_find(&shape, &s->shape);
+    if (shape.name && positions_of(&plan) > shape.max_context)
         return report_usage("bench: --depth: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
                             (long long)positions_of(&plan), shape.name, (long long)shape.max_context);
     return EXIT_OK;
@@ -91,36 +87,11 @@ static int check_amounts(const bench_settings *s)
 static int check(const void *settings)
 {
     const bench_settings *s = settings;
-    if (s->shape.given && s->model.path.given)
-        return report_usage("bench: --shape: contradicts --model");
-    if (!s->shape.given && !s->model.path.given)
-        return report_usage("bench: --model: is missing: give it or --shape");
-    if (s->shape.given && !s->bits.given)
-        return report_usage("bench: --bits: is missing: --shape needs it");
-    if (s->bits.given && !s->shape.given)
-        return report_usage("bench: --bits: goes with --shape: a checkpoint has its own");
-    if (s->group_size.given && !s->shape.given)
-        return report_usage("bench: --group-size: goes with --shape: a checkpoint has its own");
-    if (s->group_size.given && strcmp(s->bits.text, "16") == 0)
-        return report_usage("bench: --group-size: contradicts --bits 16");
-    if (s->layers.given && !s->shape.given)
-        return report_usage("bench: --layers: goes with --shape: a checkpoint has its own");
-    return check_amounts(s);
+    const int status = shape_check("bench", &s->model, &s->shape);
+    return status == EXIT_OK ? check_amounts(s) : status;
 }
 
 /* --- running --- */
-
-static int bits_of(const bench_settings *s)
-{
-    return s->bits.given ? (int)strtol(s->bits.text, NULL, 10) : 0;
-}
-
-static int group_size_of(const bench_settings *s)
-{
-    if (!s->shape.given || bits_of(s) == 16)
-        return 0;
-    return s->group_size.given ? (int)strtol(s->group_size.text, NULL, 10) : DEFAULT_GROUP;
-}
 
 static bool on_progress(void *context, double fraction)
 {
@@ -153,14 +124,6 @@ static ffai_status remeasure_machine(ffai_machine *machine, const bench_settings
     return FFAI_OK;
 }
 
-static ffai_status load(ffai_model **model, double *seconds, const bench_settings *s, ffai_error *err)
-{
-    const ffai_random_model random = {s->shape.text, bits_of(s), group_size_of(s), s->layers.integer};
-    if (s->shape.given)
-        return model_make(model, seconds, &s->model, &random, err);
-    return model_open(model, seconds, &s->model, true, err);
-}
-
 static ffai_status open_session(ffai_session **session, ffai_model *model, const bench_settings *s,
                                 const bench_plan *plan, ffai_error *err)
 {
@@ -183,7 +146,7 @@ static ffai_status run_model(bench_results *results, const bench_settings *s, co
     ffai_session *session = NULL;
     peak_memory_reset();
     const double begun = seconds_now();
-    ffai_status status = load(&model, &results->load_seconds, s, err);
+    ffai_status status = shape_or_model_open(&model, &results->load_seconds, &s->model, &s->shape, err);
     if (status == FFAI_OK)
         status = open_session(&session, model, s, plan, err);
     if (status == FFAI_OK) {
@@ -218,11 +181,11 @@ static ffai_status print_results(output *out, const bench_results *results, cons
     const bench_report report = {
         .results = results,
         .plan = plan,
-        .model = s->shape.given ? s->shape.text : s->model.path.text,
-        .shape = s->shape.text,
-        .bits = bits_of(s),
-        .group_size = group_size_of(s),
-        .layers = s->layers.integer,
+        .model = s->shape.name.given ? s->shape.name.text : s->model.path.text,
+        .shape = s->shape.name.text,
+        .bits = shape_bits(&s->shape),
+        .group_size = shape_group_size(&s->shape),
+        .layers = s->shape.layers.integer,
         .activations = s->model.activations.given ? s->model.activations.text : "default",
         .kv = s->session.kv.given ? s->session.kv.text : "f16",
         .seconds = seconds,

@@ -33,6 +33,7 @@ ffai_status model_options(ffai_model_options *options, const model_settings *set
         .threads = (int)settings->threads.integer,
         .activations = (ffai_activations)settings->activations.integer,
         .fusions = settings->fusions.text,
+        .untuned = settings->untuned,
     };
     return FFAI_OK;
 }

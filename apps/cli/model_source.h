@@ -10,6 +10,7 @@
 
 typedef struct model_settings {
     setting path, backend, threads, activations, fusions;
+    bool untuned; /* no flag: ffai tune wants a model as it is without its values */
 } model_settings;
 
 typedef struct session_settings {

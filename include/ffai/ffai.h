@@ -9,5 +9,6 @@
 #include <ffai/session.h>
 #include <ffai/status.h>
 #include <ffai/tokenizer.h>
+#include <ffai/tune.h>
 
 #endif

@@ -48,12 +48,13 @@ typedef enum ffai_activations {
 
 typedef struct ffai_model_options {
     const char *backend; /**< "auto" (or NULL), "cpu" or "ref" */
-    int threads;         /**< 0: one for each physical core this process may use; at most 1024 */
+    int threads;         /**< 0: as ffai_tune found, or one for each physical core this process may use; at most 1024 */
     ffai_activations activations;
     const char *fusions;    /**< "all" (or NULL), "none", or names joined by commas */
     unsigned capabilities;  /**< the ffai_capability bits wanted; 0: all the model has. FFAI_E_UNSUPPORTED if it
                                  lacks one */
     bool without_tokenizer; /**< token ids only */
+    bool untuned;           /**< pay no heed to what ffai_tune found; FFAI_TUNE=off in the environment says the same */
     /** Called as loading goes on; returning false stops it with FFAI_E_CANCELLED. May be NULL. */
     bool (*on_event)(void *context, const ffai_load_event *event);
     void *context;
@@ -89,6 +90,7 @@ typedef struct ffai_model_info {
     const char *family;
     const char *backend; /**< "cpu", "ref" */
     const char *kernels; /**< a line: instruction set, threads, what they are bound to */
+    const char *tuning;  /**< a line: what of ffai_tune's values is in force, and from which file; or why nothing is */
     unsigned capabilities;
     int64_t vocab_size;
     int64_t hidden_size;

@@ -9,6 +9,7 @@
 
 #include "program.h"
 #include "step.h"
+#include "tuning.h"
 
 typedef struct ffai__backend ffai__backend;
 
@@ -29,7 +30,8 @@ typedef enum ffai__activations {
 } ffai__activations;
 
 typedef struct ffai__plan_options {
-    int threads; /* 0: one for each physical core this process may use */
+    int threads; /* 0: as the tuning says, and if that does not, one for each physical core this process may use */
+    const ffai__tuning *tuning; /* NULL: the usual values */
     ffai__activations activations;
     /* Called between parts of the work with what is done of it, from 0 to 1; false stops with
      * FFAI_E_CANCELLED. May be NULL. */
@@ -107,6 +109,15 @@ struct ffai__backend {
     ffai_status (*measure)(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
     ffai_status (*profile)(ffai__run *run, bool on, ffai_error *err);
     size_t (*profile_read)(const ffai__run *run, ffai__op_time *times, size_t room);
+
+    /* For tuning; NULL in a backend that has no free parameters.
+     * identify: a line that tells the device, and what of it is used, from others; *threads receives how many run steps
+     * where nobody asks for a number. tuning: the values in force, the
+     * number of threads among them. retune: run the steps after this one with these values; threads from 1 to the
+     * plan's. On failure the run has the values it had. */
+    ffai_status (*identify)(int *threads, char *text, size_t size, ffai_error *err);
+    void (*tuning)(ffai__tuning *tuning, const ffai__plan *plan);
+    ffai_status (*retune)(ffai__run *run, const ffai__tuning *tuning, ffai_error *err);
 };
 
 extern const ffai__backend ffai__backend_ref;

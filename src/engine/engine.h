@@ -22,6 +22,10 @@ struct ffai_model {
     const ffai__backend *backend;
     ffai__plan *plan;
     char kernels[256];
+    ffai__tuning tuning; /* what the plan was asked for */
+    char tuning_note[1200];
+    bool untuned; /* whatever the cache holds */
+    bool plain;   /* loaded without tuned values and without a number of threads */
     int32_t end_tokens[FFAI__MAX_END_TOKENS];
     int num_end_tokens;
 };
@@ -33,6 +37,9 @@ void ffai__model_close_checkpoint(ffai_model *model);
 
 /* A checkpoint of random weights (random_model.c). */
 ffai_status ffai__random_checkpoint(ffai__checkpoint **out, const ffai_random_model *random, ffai_error *err);
+
+/* The listing of the recorded program; free with ffai_free. */
+ffai_status ffai__model_print_listing(char **text, const ffai_model *model, ffai_error *err);
 
 /* Record, fuse and verify the program. */
 ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err);

@@ -9,6 +9,7 @@
 #include "file_map.h"
 #include "memory_info.h"
 #include "thread_start.h"
+#include "tuning_file.h"
 
 double ffai__now(void)
 {
@@ -191,6 +192,7 @@ static ffai_status load_weights(ffai_model *model, const ffai__plan_options *opt
     FFAI__TRY(ffai__model_record(model, fusions, err));
     if (model->backend != &ffai__backend_ref)
         FFAI__TRY(check_memory(model, err));
+    FFAI__TRY(ffai__tuning_choose(model, err));
     return model->backend->load(&model->plan, model->program, options, err);
 }
 
@@ -247,8 +249,11 @@ static ffai_status load_parts(ffai_model *model, const source *from, const ffai_
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(open_source(model, from, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
+    model->untuned = options->untuned;
+    model->plain = options->untuned && !options->threads;
     const ffai__plan_options plan_options = {
         .threads = options->threads,
+        .tuning = &model->tuning,
         .activations = activations,
         .progress = report_fraction,
         .progress_context = r,
@@ -306,6 +311,7 @@ void ffai_model_get_info(ffai_model_info *info, const ffai_model *model)
         .family = model->family->name,
         .backend = model->backend->name,
         .kernels = model->kernels,
+        .tuning = model->tuning_note,
         .capabilities = model->family->capabilities,
         .vocab_size = model->program->vocab_size,
         .hidden_size = model->program->hidden_size,
@@ -334,7 +340,7 @@ bool ffai_model_is_end_token(const ffai_model *model, int32_t token)
     return false;
 }
 
-static ffai_status print_listing(char **text, const ffai_model *model, ffai_error *err)
+ffai_status ffai__model_print_listing(char **text, const ffai_model *model, ffai_error *err)
 {
     size_t size = 0;
     char *memory = NULL;
@@ -359,7 +365,7 @@ ffai_status ffai_model_listing(char **text, const char *path, const char *fusion
     if (status == FFAI_OK)
         status = ffai__model_record(&model, fusions, err);
     if (status == FFAI_OK)
-        status = print_listing(text, &model, err);
+        status = ffai__model_print_listing(text, &model, err);
     ffai__model_close_checkpoint(&model);
     return status;
 }

@@ -6,9 +6,9 @@
 #include "check.h"
 
 extern const suite suite_usage, suite_generate, suite_streams, suite_tokens, suite_files, suite_documents,
-    suite_examples, suite_bench;
-static const suite *const suites[] = {&suite_usage, &suite_generate,  &suite_streams,  &suite_tokens,
-                                      &suite_files, &suite_documents, &suite_examples, &suite_bench};
+    suite_examples, suite_bench, suite_tune;
+static const suite *const suites[] = {&suite_usage,     &suite_generate, &suite_streams, &suite_tokens, &suite_files,
+                                      &suite_documents, &suite_examples, &suite_bench,   &suite_tune};
 
 static struct {
     bool failed, skipped;

@@ -9,8 +9,9 @@
 #include "json_reading.h"
 #include "process.h"
 
-static const char *const commands[] = {"generate", "logits", "tokenize",   "detokenize", "inspect", "convert",
-                                       "program",  "diff",   "perplexity", "bench",      "version", "help"};
+static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "inspect",
+                                       "convert",  "program", "diff",     "perplexity", "bench",
+                                       "tune",     "version", "help"};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char *const completions[] = {"share/completions/bash/ffai", "share/completions/zsh/_ffai",
@@ -238,7 +239,10 @@ static void the_references_json_examples_have_the_shape_of_the_output(void)
         {"inspect", {"inspect", MODEL, "--json"}},
         {"perplexity", {"perplexity", "-m", MODEL, "-f", "LICENSE", "--json"}},
         {"tokenize", {"tokenize", "-m", MODEL}},
+        {"tune", {"tune", "-m", MODEL, "--json"}},
     };
+    char *before = getenv("XDG_CACHE_HOME") ? strdup(getenv("XDG_CACHE_HOME")) : NULL;
+    setenv("XDG_CACHE_HOME", scratch("documents-cache"), 1);
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         outcome o;
         process_run(&o, &(setting){.input = "Once upon"}, examples[i].arguments);
@@ -250,6 +254,11 @@ static void the_references_json_examples_have_the_shape_of_the_output(void)
         json_decref(written);
         outcome_release(&o);
     }
+    if (before)
+        setenv("XDG_CACHE_HOME", before, 1);
+    else
+        unsetenv("XDG_CACHE_HOME");
+    free(before);
 }
 
 static const test tests[] = {

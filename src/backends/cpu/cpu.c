@@ -22,7 +22,11 @@ static ffai_status make_plan(ffai__cpu_plan *plan, const ffai__plan_options *opt
     if (options->threads < 0 || options->threads > FFAI__MAX_THREADS)
         return ffai__fail(err, FFAI_E_ARGUMENT, "threads: %d is not from 0 to %d", options->threads, FFAI__MAX_THREADS);
     FFAI__TRY(ffai__cores_find(&plan->cores, err));
-    plan->threads = options->threads ? options->threads : ffai__cores_default_threads(plan->cores);
+    plan->tuning = options->tuning ? *options->tuning : ffai__tuning_usual;
+    plan->threads = options->threads ? options->threads : plan->tuning.threads;
+    if (!plan->threads)
+        plan->threads = ffai__cores_default_threads(plan->cores);
+    plan->tuning.threads = plan->threads;
     ffai__cpu_features_detect(&plan->features);
     FFAI__TRY(ffai__isa_choose(&plan->isa, &plan->features, err));
     plan->kernels = ffai__kernels_of(plan->isa);
@@ -174,6 +178,7 @@ static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_o
     run->base.plan = plan;
     run->plan = (const ffai__cpu_plan *)plan;
     run->program = plan->program;
+    run->tuning = run->plan->tuning;
     run->options = *options;
     const ffai_status status = make_run(run, err);
     if (status != FFAI_OK) {
@@ -313,4 +318,7 @@ const ffai__backend ffai__backend_cpu = {
     .read_weights = ffai__cpu_read_weights,
     .profile = ffai__cpu_profile_switch,
     .profile_read = ffai__cpu_profile_read,
+    .identify = ffai__cpu_identify,
+    .tuning = ffai__cpu_tuning,
+    .retune = ffai__cpu_retune,
 };

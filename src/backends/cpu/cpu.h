@@ -21,6 +21,7 @@ typedef struct ffai__cpu_plan {
     const ffai__kernels *kernels;
     ffai__cores *cores; /* where threads go: the same for those that pack and those that run */
     int threads;
+    ffai__tuning tuning;  /* threads included */
     ffai__packed *packed; /* [num_packed] every matrix of a product, once */
     size_t num_packed;
     const ffai__packed **matrices; /* [values] the packed form, NULL for other values */
@@ -101,6 +102,7 @@ typedef struct ffai__cpu_run {
     const ffai__program *program;
     ffai__run_options options;
     ffai__thread_pool *pool;
+    ffai__tuning tuning; /* the plan's, unless it was changed since */
 
     ffai__action *actions;
     size_t num_actions;
@@ -159,6 +161,11 @@ typedef struct ffai__cpu_worker {
 /* The machine's ceilings (machine.c). */
 double ffai__cpu_read_weights(ffai__run *run);
 ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
+
+/* Free parameters (retune.c). */
+ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, ffai_error *err);
+void ffai__cpu_tuning(ffai__tuning *tuning, const ffai__plan *base);
+ffai_status ffai__cpu_retune(ffai__run *base, const ffai__tuning *tuning, ffai_error *err);
 
 /* Time by kind of work (profile.c), which thread 0 keeps. */
 ffai_status ffai__cpu_profile_switch(ffai__run *base, bool on, ffai_error *err);

@@ -89,6 +89,7 @@ static void run_prepare(const worker *w, const ffai__action *a)
 /* A product's operands, where this thread finds them. */
 typedef struct product {
     const ffai__action *action;
+    const ffai__tuning *tuning;
     float *y;
     const float *residual;
     const uint8_t *prepared;
@@ -97,7 +98,7 @@ typedef struct product {
     int64_t num_rows;
 } product;
 
-enum { ROW_BLOCK = 64, TILE_BLOCK_BYTES = 256 << 10, WIDE_TILES = 4 };
+enum { WIDE_TILES = 4 };
 
 static void multiply_block(const product *p, int64_t row, int64_t rows, int64_t first, int64_t last)
 {
@@ -118,11 +119,12 @@ static void multiply_tiles(const product *p, int64_t first, int64_t last)
         multiply_block(p, 0, p->num_rows, first, last);
         return;
     }
-    const int64_t block =
-        p->num_rows <= ROW_BLOCK ? last - first : TILE_BLOCK_BYTES / ((int64_t)p->action->packed->tile_bytes + 1) + 1;
+    const int64_t rows = p->tuning->row_block;
+    const int64_t cached = p->tuning->tile_block_bytes / ((int64_t)p->action->packed->tile_bytes + 1) + 1;
+    const int64_t block = p->num_rows <= rows ? last - first : cached;
     for (int64_t tile = first; tile < last; tile += block) {
-        for (int64_t row = 0; row < p->num_rows; row += ROW_BLOCK)
-            multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), tile, least(tile + block, last));
+        for (int64_t row = 0; row < p->num_rows; row += rows)
+            multiply_block(p, row, least(rows, p->num_rows - row), tile, least(tile + block, last));
     }
 }
 
@@ -131,12 +133,13 @@ static void multiply_units(const product *p, const worker *w)
 {
     const int64_t num_tiles = p->action->packed->num_tiles;
     const int64_t tiles = p->action->packed->wide ? WIDE_TILES : 1;
-    const int64_t blocks = (p->num_rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    const int64_t rows = p->tuning->row_block;
+    const int64_t blocks = (p->num_rows + rows - 1) / rows;
     const ffai__share units = ffai__share_of(blocks * ((num_tiles + tiles - 1) / tiles), w->thread, w->num_threads);
     for (int64_t unit = units.begin; unit < units.end; unit++) {
-        const int64_t row = unit % blocks * ROW_BLOCK;
+        const int64_t row = unit % blocks * rows;
         const int64_t tile = unit / blocks * tiles;
-        multiply_block(p, row, least(ROW_BLOCK, p->num_rows - row), tile, least(tile + tiles, num_tiles));
+        multiply_block(p, row, least(rows, p->num_rows - row), tile, least(tile + tiles, num_tiles));
     }
 }
 
@@ -145,6 +148,7 @@ static void run_multiply(const worker *w, const ffai__action *a)
     const int64_t num_tiles = a->packed->num_tiles;
     const product p = {
         .action = a,
+        .tuning = &w->run->tuning,
         .y = ffai__cpu_value(w, a->y),
         .residual = a->z == FFAI__NONE ? NULL : ffai__cpu_value(w, a->z),
         .prepared = ffai__cpu_at(w, &w->run->slots[a->index]),
@@ -152,7 +156,7 @@ static void run_multiply(const worker *w, const ffai__action *a)
         .columns = ffai__cpu_columns(w->run, a->y),
         .num_rows = ffai__cpu_rows(w->run, a->y),
     };
-    if (p.num_rows > ROW_BLOCK && num_tiles < 8 * (int64_t)w->num_threads) {
+    if (p.num_rows > p.tuning->row_block && num_tiles < 8 * (int64_t)w->num_threads) {
         multiply_units(&p, w);
         return;
     }

@@ -1,0 +1,295 @@
+/* Which values of the free parameters are best here: each is tried beside the best so far, in turn.
+ *
+ * A machine that others share is twice as fast in one minute as in the next, so a candidate is only ever compared with
+ * the samples right before and right behind it. It is kept if it wins nearly every round by more than such neighbours
+ * differ; one that cannot reach that any more is not measured further, so what makes no difference costs two rounds. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <ffai/tune.h>
+
+#include "alloc.h"
+#include "session.h"
+#include "tuning_file.h"
+
+/* A round is won by so much at least; chance then keeps one useless candidate in a thousand where neighbours differ by
+ * 3%. */
+#define MARGIN 1.02
+enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, EIGHTHS = 3 };
+
+/* A sample takes about so long, if the number of its rows or tokens may be chosen so. */
+#define PREFILL_SECONDS 0.5
+#define DECODE_SECONDS  0.25
+enum { ROW_STEP = 64, LEAST_ROWS = 128, MOST_ROWS = 512, LEAST_TOKENS = 4, MOST_TOKENS = 64 };
+
+typedef enum work { PREFILL, DECODE, WORKS } work;
+
+/* What one value gave. */
+typedef struct candidate {
+    int32_t value;
+    int rounds, wins;
+    double ratios[WORKS][ROUNDS]; /* time of the neighbours by its own */
+} candidate;
+
+typedef struct tuner {
+    ffai_session *session;
+    ffai_sequence sequence;
+    ffai_row *rows; /* [MOST_ROWS] */
+    size_t num_rows;
+    int num_tokens;
+    const ffai_tune_options *options;
+    ffai__tuning best;
+    int done, total; /* candidates */
+} tuner;
+
+/* --- samples --- */
+
+static ffai_status retune(tuner *t, const ffai__tuning *tuning, ffai_error *err)
+{
+    return t->session->model->backend->retune(t->session->run, tuning, err);
+}
+
+/* The same tokens every time: what they are does not change what has to be done. */
+static ffai_status prefill(double *seconds, tuner *t, size_t rows, ffai_error *err)
+{
+    const int64_t vocab_size = t->session->model->program->vocab_size;
+    for (size_t i = 0; i < rows; i++)
+        t->rows[i] = (ffai_row){(int32_t)((int64_t)i * 7919 % vocab_size), t->sequence, i + 1 == rows, NULL};
+    const double begun = ffai__now();
+    FFAI__TRY(ffai_step_submit(t->session, t->rows, rows, err));
+    *seconds = ffai__now() - begun;
+    return ffai_sequence_truncate(t->session, t->sequence, 0, err);
+}
+
+static ffai_status decode(double *seconds, tuner *t, int tokens, ffai_error *err)
+{
+    const ffai_row row = {1, t->sequence, true, NULL};
+    const double begun = ffai__now();
+    for (int i = 0; i < tokens; i++)
+        FFAI__TRY(ffai_step_submit(t->session, &row, 1, err));
+    *seconds = ffai__now() - begun;
+    return ffai_sequence_truncate(t->session, t->sequence, 0, err);
+}
+
+/* One of each kind of work that the parameter bears on. */
+static ffai_status sample(double seconds[WORKS], tuner *t, const ffai__tuning *tuning, bool with_decode,
+                          ffai_error *err)
+{
+    seconds[DECODE] = 0;
+    FFAI__TRY(retune(t, tuning, err));
+    FFAI__TRY(prefill(&seconds[PREFILL], t, t->num_rows, err));
+    return with_decode ? decode(&seconds[DECODE], t, t->num_tokens, err) : FFAI_OK;
+}
+
+static double clamp(double value, double least, double most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* How many rows and tokens make a sample. The first steps warm everything up. */
+static ffai_status size_samples(tuner *t, ffai_error *err)
+{
+    double seconds = 0;
+    FFAI__TRY(prefill(&seconds, t, LEAST_ROWS, err));
+    FFAI__TRY(prefill(&seconds, t, LEAST_ROWS, err));
+    t->num_rows = (size_t)clamp(PREFILL_SECONDS / seconds * LEAST_ROWS, LEAST_ROWS, MOST_ROWS) / ROW_STEP * ROW_STEP;
+    FFAI__TRY(decode(&seconds, t, LEAST_TOKENS, err));
+    FFAI__TRY(decode(&seconds, t, LEAST_TOKENS, err));
+    t->num_tokens = (int)clamp(DECODE_SECONDS / seconds * LEAST_TOKENS, LEAST_TOKENS, MOST_TOKENS);
+    return FFAI_OK;
+}
+
+/* --- candidates --- */
+
+static int by_size(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double median(const double *ratios, int count)
+{
+    double sorted[ROUNDS];
+    memcpy(sorted, ratios, (size_t)count * sizeof *ratios);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_size);
+    return count ? (sorted[count / 2] + sorted[(count - 1) / 2]) / 2 : 0;
+}
+
+/* Better at one kind of work and no worse at the other. */
+static bool wins_round(const candidate *c, int round)
+{
+    bool better = false;
+    for (work w = 0; w < WORKS; w++) {
+        const double ratio = c->ratios[w][round];
+        better = better || ratio > MARGIN;
+        if (ratio > 0 && ratio < 1 / MARGIN)
+            return false;
+    }
+    return better;
+}
+
+static bool can_win(const candidate *c)
+{
+    return c->rounds - c->wins <= ROUNDS - ROUNDS_TO_WIN;
+}
+
+static ffai_status report_progress(const tuner *t, const candidate *c, ffai_error *err)
+{
+    const double fraction = (t->done + (double)c->rounds / ROUNDS) / t->total;
+    if (!t->options->on_progress || t->options->on_progress(t->options->context, fraction))
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_CANCELLED, "tune: cancelled");
+}
+
+/* The best so far, the candidate, the best so far, and so on: each candidate stands between two neighbours. */
+static ffai_status try_candidate(candidate *c, tuner *t, ffai__tunable_index parameter, ffai_error *err)
+{
+    const bool with_decode = parameter == FFAI__TUNABLE_threads;
+    double before[WORKS], own[WORKS], behind[WORKS];
+    ffai__tuning tried = t->best;
+    ffai__tuning_set(&tried, parameter, c->value);
+    FFAI__TRY(sample(before, t, &t->best, with_decode, err));
+    while (c->rounds < ROUNDS && can_win(c)) {
+        FFAI__TRY(report_progress(t, c, err));
+        FFAI__TRY(sample(own, t, &tried, with_decode, err));
+        FFAI__TRY(sample(behind, t, &t->best, with_decode, err));
+        for (work w = 0; w < WORKS; w++)
+            c->ratios[w][c->rounds] = own[w] > 0 ? (before[w] + behind[w]) / 2 / own[w] : 0;
+        c->wins += wins_round(c, c->rounds);
+        c->rounds++;
+        memcpy(before, behind, sizeof before);
+    }
+    t->done++;
+    return FFAI_OK;
+}
+
+/* Of those that won, the one that gained most; NULL: none did. */
+static const candidate *find_best(const candidate *all, int count)
+{
+    const candidate *best = NULL;
+    double most = 0;
+    for (int i = 0; i < count; i++) {
+        const double gain = median(all[i].ratios[PREFILL], all[i].rounds) *
+                            (all[i].ratios[DECODE][0] > 0 ? median(all[i].ratios[DECODE], all[i].rounds) : 1);
+        if (all[i].wins < ROUNDS_TO_WIN || gain <= most)
+            continue;
+        best = &all[i];
+        most = gain;
+    }
+    return best;
+}
+
+static void report_trials(const tuner *t, ffai__tunable_index parameter, const candidate *all, int count,
+                          const candidate *best)
+{
+    for (int i = 0; i < count && t->options->on_trial; i++) {
+        const ffai_tune_trial trial = {
+            .parameter = ffai__tunables[parameter].name,
+            .value = all[i].value,
+            .against = ffai__tuning_get(&t->best, parameter),
+            .rounds = all[i].rounds,
+            .wins = all[i].wins,
+            .prefill = median(all[i].ratios[PREFILL], all[i].rounds),
+            .decode = median(all[i].ratios[DECODE], all[i].rounds),
+            .kept = &all[i] == best,
+        };
+        t->options->on_trial(t->options->context, &trial);
+    }
+}
+
+/* --- the search --- */
+
+static int add_value(candidate *all, int count, int32_t value, int32_t usual)
+{
+    for (int i = 0; i < count; i++) {
+        if (all[i].value == value)
+            return count;
+    }
+    if (value < 1 || value == usual)
+        return count;
+    all[count] = (candidate){.value = value};
+    return count + 1;
+}
+
+/* Values worth trying, in eighths of the one in force. Fewer threads: where memory holds them up, or others use the
+ * machine. Of blocks, those that were ever found to gain. */
+static const int eighths[FFAI__NUM_TUNABLES][EIGHTHS] = {
+    [FFAI__TUNABLE_threads] = {7, 6, 4},
+    [FFAI__TUNABLE_row_block] = {2, 16},
+    [FFAI__TUNABLE_tile_block_bytes] = {4, 16},
+};
+
+static int find_candidates(candidate all[EIGHTHS], const tuner *t, ffai__tunable_index parameter)
+{
+    const int32_t usual = ffai__tuning_get(&t->best, parameter);
+    int count = 0;
+    for (size_t i = 0; i < EIGHTHS; i++)
+        count = add_value(all, count, usual * eighths[parameter][i] / 8, usual);
+    return count;
+}
+
+static ffai_status tune_parameter(tuner *t, ffai__tunable_index parameter, ffai_error *err)
+{
+    candidate all[EIGHTHS];
+    const int count = find_candidates(all, t, parameter);
+    for (int i = 0; i < count; i++)
+        FFAI__TRY(try_candidate(&all[i], t, parameter, err));
+    const candidate *best = find_best(all, count);
+    report_trials(t, parameter, all, count, best);
+    if (best)
+        ffai__tuning_set(&t->best, parameter, best->value);
+    return FFAI_OK;
+}
+
+static ffai_status tune_all(tuner *t, ffai_error *err)
+{
+    candidate all[EIGHTHS];
+    FFAI__TRY(ffai_sequence_open(&t->sequence, t->session, err));
+    FFAI__TRY(size_samples(t, err));
+    for (ffai__tunable_index i = 0; i < FFAI__NUM_TUNABLES; i++)
+        t->total += find_candidates(all, t, i);
+    for (ffai__tunable_index i = 0; i < FFAI__NUM_TUNABLES; i++)
+        FFAI__TRY(tune_parameter(t, i, err));
+    return FFAI_OK;
+}
+
+static ffai_status search(ffai__tuning *found, ffai_model *model, const ffai_tune_options *options, ffai_error *err)
+{
+    const ffai_session_options opening = {
+        .context = MOST_ROWS, .max_sequences = 1, .max_rows = MOST_ROWS, .max_outputs = 1};
+    tuner t = {.options = options, .rows = ffai__calloc(MOST_ROWS, sizeof *t.rows)};
+    if (!t.rows)
+        return ffai__fail_memory(err, "tuning", MOST_ROWS * sizeof *t.rows);
+    model->backend->tuning(&t.best, model->plan);
+    const int32_t usual_threads = t.best.threads;
+    ffai_status status = ffai_session_open(&t.session, model, &opening, err);
+    if (status == FFAI_OK)
+        status = tune_all(&t, err);
+    *found = t.best;
+    if (found->threads == usual_threads)
+        found->threads = ffai__tuning_usual.threads;
+    ffai_session_close(t.session);
+    ffai__free(t.rows);
+    return status;
+}
+
+ffai_status ffai_tune(char **path, ffai_model *model, const ffai_tune_options *options, ffai_error *err)
+{
+    static const ffai_tune_options defaults = {0};
+    ffai__tuning_file file = {0};
+    ffai__tuning found;
+    if (!model->backend->retune)
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "tune: the backend %s has nothing to tune", model->backend->name);
+    if (!model->plain)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "tune: the model must be loaded untuned and without threads");
+    ffai_status status = ffai__tuning_file_of(&file, model, err);
+    if (status == FFAI_OK)
+        status = search(&found, model, options ? options : &defaults, err);
+    if (status == FFAI_OK)
+        status = ffai__tuning_file_write(&file, &found, err);
+    if (status == FFAI_OK)
+        *path = file.path;
+    else
+        ffai__tuning_file_free(&file);
+    return status;
+}

@@ -1,0 +1,337 @@
+/* Tuned values: none changes a bit, and a file of them is hostile input. */
+// clang-format off
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ffai/ffai.h>
+
+#include "alloc.h"
+#include "session.h"
+#include "tuning_file.h"
+
+#define TINY FFAI_SOURCE_DIR "/tests/golden/llama/affine-4bit-g32-f32"
+
+enum { ROWS = 70 };
+
+static char folder[64];
+
+static ffai_model *load(int threads, bool untuned)
+{
+    const ffai_model_options options = {.threads = threads, .untuned = untuned, .without_tokenizer = true};
+    ffai_model *model = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    if (ffai_model_load(&model, TINY, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    return model;
+}
+
+/* --- bits --- */
+
+/* The logits of the last rows of a prompt and of a token behind it. */
+static void compute(float *logits, ffai_session *s, ffai_sequence sequence)
+{
+    ffai_row rows[ROWS + 1];
+    const float *given = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    const size_t vocab_size = (size_t)s->model->program->vocab_size;
+    for (int i = 0; i <= ROWS; i++)
+        rows[i] = (ffai_row){(i * 37 + 5) % 250, sequence, i >= ROWS - 2, NULL};
+    assert_int_equal(ffai_forward(&given, s, rows, ROWS, &err), FFAI_OK);
+    memcpy(logits, given, 2 * vocab_size * sizeof *logits);
+    assert_int_equal(ffai_forward(&given, s, rows + ROWS, 1, &err), FFAI_OK);
+    memcpy(logits + 2 * vocab_size, given, vocab_size * sizeof *logits);
+    assert_int_equal(ffai_sequence_truncate(s, sequence, 0, &err), FFAI_OK);
+}
+
+static void compare_all(ffai_model *model)
+{
+    const ffai_session_options opening = {.context = 96, .max_sequences = 1, .max_rows = ROWS, .max_outputs = 2};
+    const size_t count = 3 * (size_t)model->program->vocab_size;
+    float *usual = ffai__array(count, sizeof *usual), *other = ffai__array(count, sizeof *other);
+    ffai_session *s = NULL;
+    ffai_sequence sequence = 0;
+    ffai_error err = FFAI_ERROR_INIT;
+    assert_int_equal(ffai_session_open(&s, model, &opening, &err), FFAI_OK);
+    assert_int_equal(ffai_sequence_open(&sequence, s, &err), FFAI_OK);
+    compute(usual, s, sequence);
+    for (size_t i = 0; i < (size_t)FFAI__NUM_TUNABLES * 2 * 3; i++) {
+        const ffai__tunable *tunable = &ffai__tunables[i / 6];
+        const int32_t values[] = {i / 6 == FFAI__TUNABLE_threads ? 1 : tunable->least, 17,
+                                  i / 6 == FFAI__TUNABLE_threads ? 3 : tunable->most};
+        ffai__tuning tuning = ffai__tuning_usual;
+        tuning.threads = 1 + (int32_t)(i / 3 % 2) * 2;
+        if (values[i % 3] <= 3 || i / 6 != FFAI__TUNABLE_threads)
+            ffai__tuning_set(&tuning, i / 6, values[i % 3]);
+        if (model->backend->retune(s->run, &tuning, &err) != FFAI_OK)
+            fail_msg("%s", err.message);
+        compute(other, s, sequence);
+        for (size_t k = 0; k < count; k++) {
+            if (memcmp(&usual[k], &other[k], sizeof *usual) != 0)
+                fail_msg("%s %d, %d threads: logit %zu is %a, usually %a", tunable->name,
+                         ffai__tuning_get(&tuning, i / 6), tuning.threads, k, (double)other[k], (double)usual[k]);
+        }
+    }
+    ffai_session_close(s);
+    ffai__free(usual);
+    ffai__free(other);
+}
+
+static void no_value_changes_a_bit(void **state)
+{
+    (void)state;
+    ffai_model *model = load(3, true);
+    compare_all(model);
+    ffai_model_free(model);
+}
+
+/* Matrices of more tiles than a block holds. */
+static void no_value_changes_a_bit_of_large_matrices(void **state)
+{
+    (void)state;
+    const ffai_random_model random = {"smollm2-135m", 4, 64, 4};
+    const ffai_model_options options = {.threads = 3, .untuned = true};
+    ffai_model *model = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    if (ffai_model_make(&model, &random, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    compare_all(model);
+    ffai_model_free(model);
+}
+
+/* --- files --- */
+
+static ffai__tuning_file file_of(const ffai_model *model)
+{
+    ffai__tuning_file file = {0};
+    ffai_error err = FFAI_ERROR_INIT;
+    if (ffai__tuning_file_of(&file, model, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    return file;
+}
+
+static void values_come_back_as_they_were_written(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model *model = load(0, true);
+    ffai__tuning_file file = file_of(model);
+    ffai_model_info info;
+    ffai__tuning values = {.threads = 1, .row_block = 32, .tile_block_bytes = 4321}, read;
+    if (ffai__tuning_file_write(&file, &values, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(ffai__tuning_file_read(&read, &file, &err), FFAI_OK);
+    assert_memory_equal(&read, &values, sizeof read);
+    ffai_model_get_info(&info, model);
+    assert_string_equal(info.tuning, "usual values");
+    ffai_model_free(model);
+
+    model = load(0, false);
+    ffai_model_get_info(&info, model);
+    model->backend->tuning(&read, model->plan);
+    assert_memory_equal(&read, &values, sizeof read);
+    assert_non_null(strstr(info.tuning, "threads 1, row_block 32, tile_block_bytes 4321, from /"));
+    ffai_model_free(model);
+
+    model = load(2, false); /* a number that is asked for wins */
+    model->backend->tuning(&read, model->plan);
+    assert_int_equal(read.threads, 2);
+    assert_int_equal(read.row_block, 32);
+    ffai_model_free(model);
+
+    setenv("FFAI_TUNE", "off", 1);
+    model = load(0, false);
+    setenv("FFAI_TUNE", "on", 1);
+    model->backend->tuning(&read, model->plan);
+    assert_int_equal(read.row_block, ffai__tuning_usual.row_block);
+    ffai_model_free(model);
+    ffai__tuning_file_free(&file);
+}
+
+static void write_text(const char *path, const char *text, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A model whose file says this loads with the usual values and says why. */
+static void check_ignored(const ffai__tuning_file *file, const char *text, size_t size, const char *why)
+{
+    ffai_model_info info;
+    ffai__tuning read, usual = ffai__tuning_usual;
+    write_text(file->path, text, size);
+    ffai_model *model = load(0, false);
+    ffai_model_get_info(&info, model);
+    model->backend->tuning(&read, model->plan);
+    usual.threads = read.threads;
+    if (!strstr(info.tuning, "usual values; ignored: ") || !strstr(info.tuning, why))
+        fail_msg("\"%.*s\": \"%s\" lacks \"%s\"", (int)size, text, info.tuning, why);
+    assert_memory_equal(&read, &usual, sizeof read);
+    ffai_model_free(model);
+}
+
+static void a_broken_or_foreign_file_is_ignored_with_a_note(void **state)
+{
+    (void)state;
+    static const char good[] = "\"threads\": 0, \"row_block\": 64, \"tile_block_bytes\": 4096";
+    static const struct {
+        const char *version, *device, *values, *why;
+    } files[] = {
+        {"0.0.0", NULL, good, "\"version\""},
+        {NULL, "an abacus", good, "\"device\""},
+        {NULL, NULL, "", "\"threads\": is missing"},
+        {NULL, NULL, "\"threads\": 0, \"row_block\": 64", "\"tile_block_bytes\": is missing"},
+        {NULL, NULL, "\"threads\": 1025, \"row_block\": 64, \"tile_block_bytes\": 1", "\"threads\""},
+        {NULL, NULL, "\"threads\": -1, \"row_block\": 64, \"tile_block_bytes\": 1", "\"threads\""},
+        {NULL, NULL, "\"threads\": 0, \"row_block\": 0, \"tile_block_bytes\": 1", "\"row_block\""},
+        {NULL, NULL, "\"threads\": 0, \"row_block\": 1.5, \"tile_block_bytes\": 1", "\"row_block\""},
+        {NULL, NULL, "\"threads\": 0, \"row_block\": \"64\", \"tile_block_bytes\": 1", "\"row_block\""},
+        {NULL, NULL, "\"threads\": 0, \"row_block\": 64, \"tile_block_bytes\": 1e300", "\"tile_block_bytes\""},
+        {NULL, NULL, "\"threads\": 0, \"threads\": 0", "duplicate"},
+    };
+    ffai_model *model = load(0, true);
+    ffai__tuning_file file = file_of(model);
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model_free(model);
+    assert_int_equal(ffai__tuning_file_write(&file, &ffai__tuning_usual, &err), FFAI_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *text = ffai__format("{\"version\": \"%s\", \"device\": \"%s\", \"program\": \"%s\", \"values\": {%s}}",
+                                  files[i].version ? files[i].version : ffai_version(),
+                                  files[i].device ? files[i].device : file.device, file.program, files[i].values);
+        check_ignored(&file, text, strlen(text), files[i].why);
+        ffai__free(text);
+    }
+    check_ignored(&file, "", 0, file.path);
+    check_ignored(&file, "[]", 2, "must be an object");
+    check_ignored(&file, "{\"version\": 1}", 14, "\"version\"");
+    check_ignored(&file, "\0\377{", 3, file.path);
+    char *large = ffai__calloc(1, 100000);
+    memset(large, ' ', 100000);
+    check_ignored(&file, large, 100000, file.path);
+    ffai__free(large);
+    ffai__tuning_file_free(&file);
+}
+
+static void a_file_cut_short_anywhere_is_ignored(void **state)
+{
+    (void)state;
+    ffai_model *model = load(0, true);
+    ffai__tuning_file file = file_of(model);
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai__tuning read;
+    char text[1024];
+    ffai_model_free(model);
+    assert_int_equal(ffai__tuning_file_write(&file, &ffai__tuning_usual, &err), FFAI_OK);
+    FILE *f = fopen(file.path, "rb");
+    assert_non_null(f);
+    const size_t size = fread(text, 1, sizeof text, f);
+    fclose(f);
+    for (size_t n = 0; n + 1 < size; n++) {
+        write_text(file.path, text, n);
+        if (ffai__tuning_file_read(&read, &file, &err) == FFAI_OK)
+            fail_msg("%zu of %zu bytes are taken", n, size);
+    }
+    ffai__tuning_file_free(&file);
+}
+
+/* --- tuning --- */
+
+static void count_trial(void *context, const ffai_tune_trial *trial)
+{
+    int *trials = context;
+    assert_true(trial->prefill > 0 && trial->rounds >= 2 && trial->rounds <= 7 && trial->wins <= trial->rounds);
+    assert_true(!trial->kept || trial->wins >= 6);
+    ++*trials;
+}
+
+static void tuning_writes_what_loading_reads_and_forgetting_removes(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model_info info;
+    char *path = NULL;
+    size_t removed = 0;
+    int trials = 0;
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    ffai_model *model = load(0, true);
+    const ffai_tune_options options = {.on_trial = count_trial, .context = &trials};
+    if (ffai_tune(&path, model, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    assert_true(trials >= 4);
+    ffai_model_free(model);
+    model = load(0, false);
+    ffai_model_get_info(&info, model);
+    assert_non_null(strstr(info.tuning, path));
+    assert_int_equal(ffai_tune(&path, model, NULL, &err), FFAI_E_ARGUMENT);
+    ffai_model_free(model);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    assert_int_equal(removed, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    ffai_free(path);
+}
+
+static bool stop(void *context, double fraction)
+{
+    (void)context;
+    return fraction < 0.1;
+}
+
+static void a_cancelled_tuning_writes_nothing(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    char *path = NULL;
+    size_t removed = 0;
+    ffai_model *model = load(0, true);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    assert_int_equal(ffai_tune(&path, model, &(ffai_tune_options){.on_progress = stop}, &err), FFAI_E_CANCELLED);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    assert_int_equal(removed, 0);
+    ffai_model_free(model);
+}
+
+static int make_cache(void **state)
+{
+    (void)state;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.40s/ffai-tune-XXXXXX", temporary ? temporary : "/tmp");
+    return !mkdtemp(folder) || setenv("XDG_CACHE_HOME", folder, 1) || setenv("FFAI_TUNE", "on", 1);
+}
+
+static int remove_cache(void **state)
+{
+    size_t removed = 0;
+    char path[96];
+    (void)state;
+    ffai_tune_forget(&removed, NULL);
+    snprintf(path, sizeof path, "%s/ffai/tune", folder);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/ffai", folder);
+    rmdir(path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_value_changes_a_bit),
+        cmocka_unit_test(no_value_changes_a_bit_of_large_matrices),
+        cmocka_unit_test(values_come_back_as_they_were_written),
+        cmocka_unit_test(a_broken_or_foreign_file_is_ignored_with_a_note),
+        cmocka_unit_test(a_file_cut_short_anywhere_is_ignored),
+        cmocka_unit_test(tuning_writes_what_loading_reads_and_forgetting_removes),
+        cmocka_unit_test(a_cancelled_tuning_writes_nothing),
+    };
+    return cmocka_run_group_tests(tests, make_cache, remove_cache);
+}
