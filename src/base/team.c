@@ -2,10 +2,11 @@
 
 #define MILLISECOND INT64_C(1000000)
 
-/* Several of the kernel's turns of a few milliseconds, so that what one thread loses is more than bad luck. */
+/* Several of the kernel's turns of a few milliseconds, so that what one thread loses is more than bad luck. A trial
+ * is over sooner: it costs more than its time, as the kernel moves the other threads for it. */
 #define DECISION   (25 * MILLISECOND)
 #define TRIAL      (10 * MILLISECOND)
-#define LEAST_REST (250 * MILLISECOND)
+#define LEAST_REST (1000 * MILLISECOND)
 #define MOST_REST  (8000 * MILLISECOND)
 
 ffai__team ffai__team_of(int size)

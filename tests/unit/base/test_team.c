@@ -55,15 +55,15 @@ static void the_last_thread_is_never_given_up(void **state)
     assert_int_equal(run(&one, 5000, 0, 90), 1);
 }
 
-/* Of all runs, in percent, those with one thread more than is free. */
+/* Runs of 4 ms with one thread more than is free. */
 static int tries(ffai__team *team, int milliseconds, int free)
 {
-    int64_t count = 0;
+    int count = 0;
     for (int i = 0; i < milliseconds; i += 4) {
         count += team->active > free;
         run(team, 4, free, 50);
     }
-    return (int)(count * 400 / milliseconds);
+    return count;
 }
 
 static void trying_again_gets_rarer(void **state)
@@ -71,9 +71,9 @@ static void trying_again_gets_rarer(void **state)
     (void)state;
     ffai__team team = ffai__team_of(2);
     run(&team, 32, 1, 50);
-    assert_in_range(tries(&team, 4000, 1), 1, 3);
+    assert_in_range(tries(&team, 4000, 1), 3, 12);
     tries(&team, 60000, 1);
-    assert_in_range(tries(&team, 100000, 1), 0, 1);
+    assert_in_range(tries(&team, 100000, 1), 30, 45);
 }
 
 static void all_threads_come_back_when_the_cores_are_free_again(void **state)
@@ -83,8 +83,8 @@ static void all_threads_come_back_when_the_cores_are_free_again(void **state)
     assert_int_equal(run(&team, 100, 5, 50), 5);
     assert_int_equal(run(&team, 1400, 8, 0), 8);
     assert_int_equal(run(&team, 32, 7, 50), 7);
-    assert_int_equal(run(&team, 200, 8, 0), 7);
-    assert_int_equal(run(&team, 100, 8, 0), 8);
+    assert_int_equal(run(&team, 900, 8, 0), 7);
+    assert_int_equal(run(&team, 200, 8, 0), 8);
 }
 
 int main(void)
