@@ -159,7 +159,7 @@ typedef struct ffai__cpu_worker {
 } ffai__cpu_worker;
 
 /* The machine's ceilings (machine.c). */
-double ffai__cpu_read_weights(ffai__run *run);
+double ffai__cpu_read_weights(ffai__run *base);
 ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
 
 /* Free parameters (retune.c). */

@@ -65,7 +65,7 @@ FFAI__ALWAYS_INLINE void compute_rows(const ffai__linear_job *job, const rows_ke
         for (int64_t tile = job->first; tile < job->last; tile++) {
             const rows_kernel *kernel = kernels;
             for (int64_t row = begin; row < end; row += kernel->rows) {
-                while (kernel->rows > end - row)
+                while (kernel->rows > 1 && kernel->rows > end - row)
                     kernel++;
                 kernel->compute(job, tile, row);
             }
