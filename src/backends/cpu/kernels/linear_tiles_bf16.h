@@ -54,8 +54,11 @@ static void find_tiles(bf16_tiles *t, bf16_rest *rest, int64_t tile, int count, 
     tiles_read_memory();
 }
 
+/* Without lines there may be nothing to point at. */
 FFAI__ALWAYS_INLINE void fetch_lines(const uint8_t **at, int lines)
 {
+    if (lines == 0)
+        return;
     for (int i = 0; i < lines; i++)
         __builtin_prefetch(*at + i * FFAI__BLOCK_BYTES, 0, 2);
     *at += lines * FFAI__BLOCK_BYTES;
