@@ -1,7 +1,7 @@
 #include "linear_kernels.h"
 #include "machine_kernels.h"
 
-static volatile float sink;
+static _Thread_local volatile float sink;
 
 static void multiply_add(int64_t iterations)
 {
