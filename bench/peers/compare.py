@@ -27,6 +27,11 @@ from cases import CASES
 RESULTS = engines.ROOT / "bench/results/peers"
 
 
+def plain(word):
+    """A word of a command without where this machine keeps things."""
+    return str(word).replace(f"{engines.ROOT}/", "").replace(str(Path.home()), "~")
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     flags = set(re.search(r"flags\s*: (.*)", Path("/proc/cpuinfo").read_text())[1].split())
@@ -84,8 +89,8 @@ def run_case(case, args):
     about = {peer.label: peer.about for peer in peers}
     for peer in peers:
         peer.stop()
-    return {"case": case["name"], "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), "machine": machine(),
-            "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"), "threads": args.threads, "ffai": mine.command,
+    return {"case": case["name"], "command": " ".join(map(plain, sys.argv)), "machine": machine(),
+            "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"), "threads": args.threads, "ffai": [plain(word) for word in mine.command],
             "peers": about, "rounds": rounds}
 
 
