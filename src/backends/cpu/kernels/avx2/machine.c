@@ -1,29 +1,34 @@
 #include <immintrin.h>
 
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef __m256 peak_sum;
+typedef __m256 peak_factor;
 
-static void multiply_add_f32(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const __m256 factor = _mm256_set1_ps(0.75f + 0 * sink);
-    __m256 sums[FFAI__PEAK_CHAINS];
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = _mm256_set1_ps((float)i);
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = _mm256_fmadd_ps(sums[i], factor, factor);
-    }
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + _mm256_cvtss_f32(sums[i]);
+    return _mm256_set1_ps(0.75f + zero);
 }
 
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return _mm256_set1_ps((float)i);
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return _mm256_fmadd_ps(sum, factor, factor);
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return _mm256_cvtss_f32(sum);
+}
+
+#include "machine_template.h"
+
 const ffai__peak ffai__peak_avx2_f32 = {"vfmadd (256 bits, float32)", 16.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS,
-                                        multiply_add_f32};
+                                        multiply_add};
 
 /* Each sum's product needs a register too: fewer chains fit. */
 enum { I16_CHAINS = 8 };

@@ -1,29 +1,34 @@
 #include <immintrin.h>
 
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef __m512 peak_sum;
+typedef __m512 peak_factor;
 
-static void multiply_add_f32(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const __m512 factor = _mm512_set1_ps(0.75f + 0 * sink);
-    __m512 sums[FFAI__PEAK_CHAINS];
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = _mm512_set1_ps((float)i);
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = _mm512_fmadd_ps(sums[i], factor, factor);
-    }
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + _mm512_cvtss_f32(sums[i]);
+    return _mm512_set1_ps(0.75f + zero);
 }
 
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return _mm512_set1_ps((float)i);
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return _mm512_fmadd_ps(sum, factor, factor);
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return _mm512_cvtss_f32(sum);
+}
+
+#include "machine_template.h"
+
 const ffai__peak ffai__peak_avx512_f32 = {"vfmadd (512 bits, float32)", 32.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS,
-                                          multiply_add_f32};
+                                          multiply_add};
 
 uint64_t ffai__read_avx512(const uint8_t *bytes, size_t n)
 {

@@ -1,26 +1,31 @@
 #include <immintrin.h>
 
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef __m512i peak_sum;
+typedef __m512i peak_factor;
 
-static void multiply_add(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const __m512i factor = _mm512_set1_epi8((int8_t)(3 + 0 * sink));
-    __m512i sums[FFAI__PEAK_CHAINS];
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = _mm512_set1_epi32(i);
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = _mm512_dpbusd_epi32(sums[i], factor, factor);
-    }
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + (float)_mm512_cvtsi512_si32(sums[i]);
+    return _mm512_set1_epi8((int8_t)(3 + zero));
 }
+
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return _mm512_set1_epi32(i);
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return _mm512_dpbusd_epi32(sum, factor, factor);
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return (float)_mm512_cvtsi512_si32(sum);
+}
+
+#include "machine_template.h"
 
 /* 64 products of bytes; an input of 15 bits has two. */
 const ffai__peak ffai__peak_avx512_vnni = {"vpdpbusd (512 bits, two for 15-bit input)",

@@ -1,26 +1,31 @@
 #include <arm_neon.h>
 
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef float32x4_t peak_sum;
+typedef float32x4_t peak_factor;
 
-static void multiply_add(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const float32x4_t factor = vdupq_n_f32(0.75f + 0 * sink);
-    float32x4_t sums[FFAI__PEAK_CHAINS];
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = vdupq_n_f32((float)i);
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = vfmaq_f32(factor, sums[i], factor);
-    }
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + vgetq_lane_f32(sums[i], 0);
+    return vdupq_n_f32(0.75f + zero);
 }
+
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return vdupq_n_f32((float)i);
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return vfmaq_f32(factor, sum, factor);
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return vgetq_lane_f32(sum, 0);
+}
+
+#include "machine_template.h"
 
 const ffai__peak ffai__peak_neon_f32 = {"fmla (float32)", 8.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS, multiply_add};
 

@@ -1,26 +1,31 @@
 #include <arm_neon.h>
 
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef int32x4_t peak_sum;
+typedef int8x16_t peak_factor;
 
-static void multiply_add(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const int8x16_t factor = vdupq_n_s8((int8_t)(3 + 0 * sink));
-    int32x4_t sums[FFAI__PEAK_CHAINS];
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = vdupq_n_s32(i);
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = vdotq_s32(sums[i], factor, factor);
-    }
-    UNROLL
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + (float)vgetq_lane_s32(sums[i], 0);
+    return vdupq_n_s8((int8_t)(3 + zero));
 }
+
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return vdupq_n_s32(i);
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return vdotq_s32(sum, factor, factor);
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return (float)vgetq_lane_s32(sum, 0);
+}
+
+#include "machine_template.h"
 
 /* 16 products of bytes; an input of 15 bits has two. */
 const ffai__peak ffai__peak_neon_dotprod = {"sdot (two for 15-bit input)", 16.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS,

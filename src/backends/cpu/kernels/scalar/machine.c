@@ -1,22 +1,29 @@
 #include "linear_kernels.h"
-#include "machine_kernels.h"
 
-static _Thread_local volatile float sink;
+typedef float peak_sum;
+typedef float peak_factor;
 
-static void multiply_add(int64_t iterations)
+FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
 {
-    const float factor = 0.75f + 0 * sink;
-    float sums[FFAI__PEAK_CHAINS];
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sums[i] = (float)i;
-    for (int64_t n = 0; n < iterations * FFAI__PEAK_REPEATS; n++) {
-        UNROLL
-        for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-            sums[i] = sums[i] * factor + factor;
-    }
-    for (int i = 0; i < FFAI__PEAK_CHAINS; i++)
-        sink = sink + sums[i];
+    return 0.75f + zero;
 }
+
+FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
+{
+    return (float)i;
+}
+
+FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
+{
+    return sum * factor + factor;
+}
+
+FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
+{
+    return sum;
+}
+
+#include "machine_template.h"
 
 const ffai__peak ffai__peak_scalar = {"float multiply, add", 2.0 * FFAI__PEAK_CHAINS *FFAI__PEAK_REPEATS, multiply_add};
 
