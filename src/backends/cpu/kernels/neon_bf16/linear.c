@@ -38,11 +38,9 @@ FFAI__ALWAYS_INLINE void f_store_bf16(void *at, lanes_f a)
     vst1_u16(values + 4 * p, vshrn_n_u32(vreinterpretq_u32_f32(a.part[p]), 16));
 }
 
-#include "linear_prepare_bf16.h"
-#include "linear_rows.h"
-
-FFAI__ALWAYS_INLINE lanes_f multiply_pairs(lanes_f sum, lanes_u weights, bfloat16x4_t x, int pair)
+FFAI__ALWAYS_INLINE lanes_f f_multiply_pairs(lanes_f sum, lanes_u weights, const uint8_t *input, int pair)
 {
+    const bfloat16x4_t x = vreinterpret_bf16_u8(vld1_u8(input));
     EACH_PART(p)
     {
         const bfloat16x8_t w = vreinterpretq_bf16_u8(weights.part[p]);
@@ -51,46 +49,9 @@ FFAI__ALWAYS_INLINE lanes_f multiply_pairs(lanes_f sum, lanes_u weights, bfloat1
     return sum;
 }
 
-FFAI__ALWAYS_INLINE bfloat16x4_t input_pairs(const uint8_t *at)
-{
-    return vreinterpret_bf16_u8(vld1_u8(at));
-}
-
-/* Two pairs of columns a step, each added to its own sum. */
-FFAI__ALWAYS_INLINE void bf16_pairs_rows(const ffai__linear_job *job, int64_t tile, int64_t row, int rows)
-{
-    enum { STEP = 2 * FFAI__BLOCK_BYTES };
-    const uint8_t *at = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
-    const uint8_t *const end = at + job->packed->tile_bytes;
-    const size_t stride = job->input_bytes;
-    const uint8_t *input = job->inputs + (uint64_t)row * stride;
-    lanes_f sums_a[MOST_ROWS];
-    lanes_f sums_b[MOST_ROWS];
-    UNROLL
-    for (int m = 0; m < rows; m++)
-        sums_a[m] = sums_b[m] = f_zero();
-    for (; at < end; at += STEP, input += 8) {
-        fetch_ahead(at, STEP / FFAI__BLOCK_BYTES, rows);
-        const lanes_u a = u_load(at);
-        UNROLL
-        for (int m = 0; m < rows; m++)
-            sums_a[m] = multiply_pairs(sums_a[m], a, input_pairs(input + (size_t)m * stride), 0);
-        const lanes_u b = u_load(at + FFAI__BLOCK_BYTES);
-        UNROLL
-        for (int m = 0; m < rows; m++)
-            sums_b[m] = multiply_pairs(sums_b[m], b, input_pairs(input + (size_t)m * stride), 1);
-    }
-    UNROLL
-    for (int m = 0; m < rows; m++)
-        finish_lanes(job, tile, row + m, f_add(sums_a[m], sums_b[m]));
-}
+#include "linear_bf16_pairs.h"
 
 DEFINE_KERNEL(bf16_pairs, ROWS_3_1)
-
-static void prepare(void *prepared, const float *x, const ffai__linear_input *input)
-{
-    prepare_bf16(prepared, x, input, 1);
-}
 
 const ffai__linear_kernels ffai__linear_neon_bf16 = {
     .name = "bf16 rounded inputs neon",
