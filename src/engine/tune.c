@@ -15,7 +15,7 @@
 /* A round is won by so much at least; chance then keeps one useless candidate in a thousand where neighbours differ by
  * 3%. */
 #define MARGIN 1.02
-enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, EIGHTHS = 3 };
+enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, MOST_CANDIDATES = 4 };
 
 /* A sample takes about so long, if the number of its rows or tokens may be chosen so. */
 #define PREFILL_SECONDS 0.5
@@ -72,13 +72,14 @@ static ffai_status decode(double *seconds, tuner *t, int tokens, ffai_error *err
 }
 
 /* One of each kind of work that the parameter bears on. */
-static ffai_status sample(double seconds[WORKS], tuner *t, const ffai__tuning *tuning, bool with_decode,
+static ffai_status sample(double seconds[WORKS], tuner *t, const ffai__tuning *tuning, const bool bears_on[WORKS],
                           ffai_error *err)
 {
-    seconds[DECODE] = 0;
+    seconds[PREFILL] = seconds[DECODE] = 0;
     FFAI__TRY(retune(t, tuning, err));
-    FFAI__TRY(prefill(&seconds[PREFILL], t, t->num_rows, err));
-    return with_decode ? decode(&seconds[DECODE], t, t->num_tokens, err) : FFAI_OK;
+    if (bears_on[PREFILL])
+        FFAI__TRY(prefill(&seconds[PREFILL], t, t->num_rows, err));
+    return bears_on[DECODE] ? decode(&seconds[DECODE], t, t->num_tokens, err) : FFAI_OK;
 }
 
 static double clamp(double value, double least, double most)
@@ -100,6 +101,22 @@ static ffai_status size_samples(tuner *t, ffai_error *err)
 }
 
 /* --- candidates --- */
+
+/* Values worth trying, in eighths of the one in force, or as they are. Fewer threads: where memory holds them up, or
+ * others use the machine. Of blocks, those that were ever found to gain. */
+typedef struct candidates {
+    int count;
+    bool bears_on[WORKS]; /* prefill, decode */
+    bool eighths;
+    int32_t values[MOST_CANDIDATES];
+} candidates;
+
+static const candidates worth_trying[FFAI__NUM_TUNABLES] = {
+    [FFAI__TUNABLE_threads] = {3, {true, true}, true, {7, 6, 4}},
+    [FFAI__TUNABLE_row_block] = {2, {true, false}, true, {2, 16}},
+    [FFAI__TUNABLE_tile_block_bytes] = {2, {true, false}, true, {4, 16}},
+    [FFAI__TUNABLE_fetch_ahead] = {4, {false, true}, false, {0, 2048, 4096, 8192}},
+};
 
 static int by_size(const void *left, const void *right)
 {
@@ -144,15 +161,15 @@ static ffai_status report_progress(const tuner *t, const candidate *c, ffai_erro
 /* The best so far, the candidate, the best so far, and so on: each candidate stands between two neighbours. */
 static ffai_status try_candidate(candidate *c, tuner *t, ffai__tunable_index parameter, ffai_error *err)
 {
-    const bool with_decode = parameter == FFAI__TUNABLE_threads;
+    const bool *bears_on = worth_trying[parameter].bears_on;
     double before[WORKS], own[WORKS], behind[WORKS];
     ffai__tuning tried = t->best;
     ffai__tuning_set(&tried, parameter, c->value);
-    FFAI__TRY(sample(before, t, &t->best, with_decode, err));
+    FFAI__TRY(sample(before, t, &t->best, bears_on, err));
     while (c->rounds < ROUNDS && can_win(c)) {
         FFAI__TRY(report_progress(t, c, err));
-        FFAI__TRY(sample(own, t, &tried, with_decode, err));
-        FFAI__TRY(sample(behind, t, &t->best, with_decode, err));
+        FFAI__TRY(sample(own, t, &tried, bears_on, err));
+        FFAI__TRY(sample(behind, t, &t->best, bears_on, err));
         for (work w = 0; w < WORKS; w++)
             c->ratios[w][c->rounds] = own[w] > 0 ? (before[w] + behind[w]) / 2 / own[w] : 0;
         c->wins += wins_round(c, c->rounds);
@@ -163,14 +180,19 @@ static ffai_status try_candidate(candidate *c, tuner *t, ffai__tunable_index par
     return FFAI_OK;
 }
 
+/* 1 for work that was not tried. */
+static double median_gain(const candidate *c, work w)
+{
+    return c->ratios[w][0] > 0 ? median(c->ratios[w], c->rounds) : 1;
+}
+
 /* Of those that won, the one that gained most; NULL: none did. */
 static const candidate *find_best(const candidate *all, int count)
 {
     const candidate *best = NULL;
     double most = 0;
     for (int i = 0; i < count; i++) {
-        const double gain = median(all[i].ratios[PREFILL], all[i].rounds) *
-                            (all[i].ratios[DECODE][0] > 0 ? median(all[i].ratios[DECODE], all[i].rounds) : 1);
+        const double gain = median_gain(&all[i], PREFILL) * median_gain(&all[i], DECODE);
         if (all[i].wins < ROUNDS_TO_WIN || gain <= most)
             continue;
         best = &all[i];
@@ -205,32 +227,28 @@ static int add_value(candidate *all, int count, int32_t value, int32_t usual)
         if (all[i].value == value)
             return count;
     }
-    if (value < 1 || value == usual)
+    if (value == usual)
         return count;
     all[count] = (candidate){.value = value};
     return count + 1;
 }
 
-/* Values worth trying, in eighths of the one in force. Fewer threads: where memory holds them up, or others use the
- * machine. Of blocks, those that were ever found to gain. */
-static const int eighths[FFAI__NUM_TUNABLES][EIGHTHS] = {
-    [FFAI__TUNABLE_threads] = {7, 6, 4},
-    [FFAI__TUNABLE_row_block] = {2, 16},
-    [FFAI__TUNABLE_tile_block_bytes] = {4, 16},
-};
-
-static int find_candidates(candidate all[EIGHTHS], const tuner *t, ffai__tunable_index parameter)
+static int find_candidates(candidate all[MOST_CANDIDATES], const tuner *t, ffai__tunable_index parameter)
 {
+    const candidates *c = &worth_trying[parameter];
     const int32_t usual = ffai__tuning_get(&t->best, parameter);
     int count = 0;
-    for (size_t i = 0; i < EIGHTHS; i++)
-        count = add_value(all, count, usual * eighths[parameter][i] / 8, usual);
+    for (int i = 0; i < c->count; i++) {
+        const int32_t value = c->eighths ? usual * c->values[i] / 8 : c->values[i];
+        if (value > 0 || !c->eighths)
+            count = add_value(all, count, value, usual);
+    }
     return count;
 }
 
 static ffai_status tune_parameter(tuner *t, ffai__tunable_index parameter, ffai_error *err)
 {
-    candidate all[EIGHTHS];
+    candidate all[MOST_CANDIDATES];
     const int count = find_candidates(all, t, parameter);
     for (int i = 0; i < count; i++)
         FFAI__TRY(try_candidate(&all[i], t, parameter, err));
@@ -243,7 +261,7 @@ static ffai_status tune_parameter(tuner *t, ffai__tunable_index parameter, ffai_
 
 static ffai_status tune_all(tuner *t, ffai_error *err)
 {
-    candidate all[EIGHTHS];
+    candidate all[MOST_CANDIDATES];
     FFAI__TRY(ffai_sequence_open(&t->sequence, t->session, err));
     FFAI__TRY(size_samples(t, err));
     for (ffai__tunable_index i = 0; i < FFAI__NUM_TUNABLES; i++)

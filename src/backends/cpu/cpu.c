@@ -28,6 +28,8 @@ static ffai_status make_plan(ffai__cpu_plan *plan, const ffai__plan_options *opt
         plan->threads = ffai__cores_default_threads(plan->cores);
     plan->tuning.threads = plan->threads;
     ffai__cpu_features_detect(&plan->features);
+    if (plan->tuning.fetch_ahead < 0)
+        plan->tuning.fetch_ahead = ffai__fetch_ahead_usual(&plan->features);
     FFAI__TRY(ffai__isa_choose(&plan->isa, &plan->features, err));
     plan->kernels = ffai__kernels_of(plan->isa);
     return ffai__cpu_pack(plan, options, err);

@@ -72,12 +72,20 @@ static void read_extended(ffai__cpu_features *features, const ffai__cpu_probe *p
         read_amx(features, probe, last_leaf, edx);
 }
 
+/* Leaf 0 names the maker in EBX, EDX and ECX. */
+static bool made_by_intel(const uint32_t leaf[4])
+{
+    const uint32_t name[3] = {leaf[EBX], leaf[EDX], leaf[ECX]};
+    return memcmp(name, "GenuineIntel", sizeof name) == 0;
+}
+
 void ffai__cpu_features_read(ffai__cpu_features *features, const ffai__cpu_probe *probe)
 {
     memset(features, 0, sizeof *features);
     uint32_t leaf[4] = {0};
     probe->cpuid(leaf, 0, 0, probe->context);
     const uint32_t last_leaf = leaf[EAX];
+    features->intel = made_by_intel(leaf);
     if (last_leaf < 1)
         return;
     probe->cpuid(leaf, 1, 0, probe->context);

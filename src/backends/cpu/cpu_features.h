@@ -9,6 +9,7 @@
 #include "failure.h"
 
 typedef struct ffai__cpu_features {
+    bool intel; /* made by Intel */
     bool avx2, fma, f16c;
     bool avx512f, avx512bw, avx512vl, avx512dq, avx512vbmi, avx512_vnni, avx512_bf16;
     bool amx_tile, amx_int8, amx_bf16; /* with tiles of the usual size, and the permission to use them */

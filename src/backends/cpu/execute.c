@@ -103,8 +103,20 @@ enum { WIDE_TILES = 4 };
 static void multiply_block(const product *p, int64_t row, int64_t rows, int64_t first, int64_t last)
 {
     const int64_t at = row * p->columns;
-    ffai__linear_compute(p->y + at, p->columns, p->action->packed, p->prepared + (size_t)row * p->row_bytes, rows,
-                         first, last, p->action->vector, p->residual ? p->residual + at : NULL);
+    const ffai__linear_job job = {
+        .packed = p->action->packed,
+        .y = p->y + at,
+        .y_stride = p->columns,
+        .inputs = p->prepared + (size_t)row * p->row_bytes,
+        .input_bytes = p->row_bytes,
+        .num_rows = rows,
+        .first = first,
+        .last = last,
+        .bias = p->action->vector,
+        .residual = p->residual ? p->residual + at : NULL,
+        .fetch_ahead = p->tuning->fetch_ahead,
+    };
+    ffai__linear_compute(&job);
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -54,10 +54,24 @@ size_t ffai__pack_scratch_bytes(const ffai__packed *packed);
 size_t ffai__linear_input_bytes(const ffai__linear_input *input);
 void ffai__linear_prepare(void *prepared, const float *x, const ffai__packed *packed);
 
-/* y[t, o] for rows [0, num_rows) and output rows of tiles [first, last): y has y_stride floats a row, and so has
- * residual (NULL: none; may be y itself). bias [rows] or NULL. */
-void ffai__linear_compute(float *y, int64_t y_stride, const ffai__packed *packed, const void *prepared,
-                          int64_t num_rows, int64_t first, int64_t last, const float *bias, const float *residual);
+/* y[t, o] for rows t of [0, num_rows) and the outputs o of tiles [first, last). */
+typedef struct ffai__linear_job {
+    const ffai__packed *packed;
+    float *y; /* [num_rows, y_stride] */
+    int64_t y_stride;
+    const uint8_t *inputs; /* [num_rows, input_bytes]: prepared rows */
+    size_t input_bytes;    /* ffai__linear_input_bytes */
+    int64_t num_rows;
+    int64_t first, last;
+    const float *bias;     /* [rows of the weight] or NULL */
+    const float *residual; /* laid out as y, which it may be; NULL: none */
+    int fetch_ahead;       /* with one row: bytes ahead that weights are asked for; 0: the processor sees to it */
+} ffai__linear_job;
+
+void ffai__linear_compute(const ffai__linear_job *job);
+
+/* A fetch_ahead that suits the processor. */
+int ffai__fetch_ahead_usual(const ffai__cpu_features *features);
 
 /* "affine fixed-point vnni" and the like. */
 const char *ffai__linear_kernel_name(const ffai__packed *packed);

@@ -21,6 +21,7 @@ typedef struct product {
     ffai__packed packed;
     uint8_t *prepared;
     size_t input_bytes;
+    int fetch_ahead;
 } product;
 
 typedef struct product_case {
@@ -52,6 +53,7 @@ static void make_operands(checkop *c, product *p, const product_case *spec)
     checkop_fill_floats(c, residual, p->num_inputs * p->stride, CHECKOP_PLAIN);
     p->bias = checkop_pick(c, 0, 2) ? bias : NULL;
     p->residual = checkop_pick(c, 0, 2) ? residual : NULL;
+    p->fetch_ahead = 4096 * checkop_pick(c, 0, 1);
     checkop_seal(c);
 }
 
@@ -82,10 +84,27 @@ static bool prepare(checkop *c, product *p, ffai__activations activations)
 }
 
 /* Input rows [first, first + count), tiles [from, to), into y, which has the product's stride. */
+static ffai__linear_job job_of(float *y, const product *p, int64_t first, int64_t count, int64_t from, int64_t to)
+{
+    return (ffai__linear_job){
+        .packed = &p->packed,
+        .y = y,
+        .y_stride = p->stride,
+        .inputs = p->prepared + (size_t)first * p->input_bytes,
+        .input_bytes = p->input_bytes,
+        .num_rows = count,
+        .first = from,
+        .last = to,
+        .bias = p->bias,
+        .residual = p->residual ? p->residual + first * p->stride : NULL,
+        .fetch_ahead = p->fetch_ahead,
+    };
+}
+
 static void multiply(float *y, const product *p, int64_t first, int64_t count, int64_t from, int64_t to)
 {
-    ffai__linear_compute(y, p->stride, &p->packed, p->prepared + (size_t)first * p->input_bytes, count, from, to,
-                         p->bias, p->residual ? p->residual + first * p->stride : NULL);
+    const ffai__linear_job job = job_of(y, p, first, count, from, to);
+    ffai__linear_compute(&job);
 }
 
 static void expect_product(checkop *c, const product *p, const product_case *spec, const float *y)
@@ -136,11 +155,13 @@ static void expect_same_in_place(checkop *c, const product *p, const float *whol
         return;
     float *y = checkop_floats_out(c, p->num_inputs * p->stride);
     memcpy(y, p->residual, (size_t)(p->num_inputs * p->stride) * sizeof *y);
-    ffai__linear_compute(y, p->stride, &p->packed, p->prepared, p->num_inputs, 0, p->packed.num_tiles, p->bias, y);
+    ffai__linear_job job = job_of(y, p, 0, p->num_inputs, 0, p->packed.num_tiles);
+    job.residual = y;
+    ffai__linear_compute(&job);
     for (int64_t t = 0; t < p->num_inputs; t++)
         checkop_equal(c, "in place, elsewhere", y + t * p->stride, whole + t * p->stride, p->weight.rows);
-    ffai__linear_compute(y, p->stride, &p->packed, p->prepared, 0, 0, p->packed.num_tiles, NULL, NULL);
-    ffai__linear_compute(y, p->stride, &p->packed, p->prepared, p->num_inputs, 0, 0, NULL, NULL);
+    multiply(y, p, 0, 0, 0, p->packed.num_tiles);
+    multiply(y, p, 0, p->num_inputs, 0, 0);
     checkop_equal(c, "nothing asked", y, whole, p->weight.rows);
 }
 
@@ -298,6 +319,7 @@ typedef struct timed_product {
     float *x, *y;
     uint8_t *prepared;
     size_t input_bytes;
+    int fetch_ahead;
 } timed_product;
 
 static void *memory_of(size_t bytes)
@@ -320,6 +342,21 @@ static uint8_t *random_bytes(size_t size)
     return bytes;
 }
 
+static void multiply_timed(const timed_product *t)
+{
+    const ffai__linear_job job = {
+        .packed = &t->packed,
+        .y = t->y,
+        .y_stride = t->weight.rows,
+        .inputs = t->prepared,
+        .input_bytes = t->input_bytes,
+        .num_rows = t->mode == MANY ? BENCH_INPUTS : 1,
+        .last = t->packed.num_tiles,
+        .fetch_ahead = t->fetch_ahead,
+    };
+    ffai__linear_compute(&job);
+}
+
 static void run_product(void *context)
 {
     const timed_product *t = context;
@@ -331,8 +368,7 @@ static void run_product(void *context)
         ffai__packed_fill(&t->packed, 0, t->packed.num_tiles, NULL);
         break;
     default:
-        ffai__linear_compute(t->y, t->weight.rows, &t->packed, t->prepared, t->mode == MANY ? BENCH_INPUTS : 1, 0,
-                             t->packed.num_tiles, NULL, NULL);
+        multiply_timed(t);
         break;
     }
 }
@@ -366,6 +402,7 @@ static timed_product *open_product(const weight_format *format, const checkop_ti
     t->packed.tiles = memory_of((size_t)t->packed.num_tiles * (size_t)t->packed.tile_bytes);
     ffai__packed_fill(&t->packed, 0, t->packed.num_tiles, NULL);
     t->input_bytes = ffai__linear_input_bytes(&t->packed.input);
+    t->fetch_ahead = ffai__fetch_ahead_usual(&tier->features);
     t->prepared = memory_of(BENCH_INPUTS * t->input_bytes);
     t->x = memory_of(BENCH_COLUMNS * sizeof(float));
     t->y = memory_of(BENCH_INPUTS * (size_t)t->weight.rows * sizeof(float));

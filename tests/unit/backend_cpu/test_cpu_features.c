@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE
 #include "cpu_features.h"
+#include "linear.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@ typedef struct fake_cpu {
     uint32_t products;   /* EBX of leaf 1EH */
     uint64_t xcr0;
     bool refuses_tiles;
-    int *requests; /* for tiles; NULL: a request is a mistake */
+    int *requests;     /* for tiles; NULL: a request is a mistake */
+    const char *maker; /* 12 characters in EBX, EDX, ECX; NULL: none */
 } fake_cpu;
 
 static void fake_cpuid(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, const void *context)
@@ -29,6 +31,11 @@ static void fake_cpuid(uint32_t registers[4], uint32_t leaf, uint32_t subleaf, c
     assert_true(leaf <= cpu->last_leaf);
     if (leaf == 0) {
         registers[0] = cpu->last_leaf;
+        if (cpu->maker) {
+            memcpy(&registers[1], cpu->maker, 4);
+            memcpy(&registers[3], cpu->maker + 4, 4);
+            memcpy(&registers[2], cpu->maker + 8, 4);
+        }
     } else if (leaf == 1) {
         registers[2] = cpu->ecx1;
     } else if (leaf == 7 && subleaf == 0) {
@@ -306,6 +313,20 @@ static void on_arm_the_kernel_says_what_there_is(void **state)
     assert_int_equal(ffai__isa_best(&f), FFAI__ISA_SCALAR);
 }
 
+static void weights_are_asked_for_ahead_on_intel_alone(void **state)
+{
+    (void)state;
+    fake_cpu cpu = without_amx;
+    ffai__cpu_features features = read_features(&cpu);
+    assert_false(features.intel);
+    cpu.maker = "AuthenticAMD";
+    features = read_features(&cpu);
+    assert_int_equal(ffai__fetch_ahead_usual(&features), 0);
+    cpu.maker = "GenuineIntel";
+    features = read_features(&cpu);
+    assert_int_equal(ffai__fetch_ahead_usual(&features), 4096);
+}
+
 static void this_machine_can_run_its_best_tier(void **state)
 {
     (void)state;
@@ -332,6 +353,7 @@ int main(void)
         cmocka_unit_test(the_environment_names_any_tier_that_runs),
         cmocka_unit_test(an_unknown_or_impossible_tier_is_an_error),
         cmocka_unit_test(on_arm_the_kernel_says_what_there_is),
+        cmocka_unit_test(weights_are_asked_for_ahead_on_intel_alone),
         cmocka_unit_test(this_machine_can_run_its_best_tier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,10 +181,9 @@ static void unpack_chunk(chunk_quads *quads, const uint8_t *chunk, const ffai__a
     }
 }
 
-static void fetch_chunk_ahead(const uint8_t *chunk, const ffai__affine_layout *layout)
+FFAI__ALWAYS_INLINE int chunk_lines(const ffai__affine_layout *layout)
 {
-    for (size_t i = 0; i < layout->chunk_bytes; i += FFAI__BLOCK_BYTES)
-        __builtin_prefetch(chunk + FFAI__FETCH_AHEAD + i);
+    return (int)(layout->chunk_bytes / FFAI__BLOCK_BYTES);
 }
 
 /* sum += scale * step * (q . v - zero * sum of v) + bias * step * (sum of v) */
@@ -220,7 +219,7 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
     for (int m = 0; m < rows; m++)
         y[m] = f_zero();
     for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
-        fetch_chunk_ahead(chunk, &layout);
+        fetch_ahead(chunk, chunk_lines(&layout), distance_ahead(job, rows));
         unpack_chunk(&quads, chunk, &layout);
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
             const uint8_t *group = quads.bytes + i * layout.group_size / 4 * QUAD_BYTES;
@@ -270,6 +269,7 @@ FFAI__ALWAYS_INLINE void fixed_row(const ffai__linear_job *job, int64_t tile, in
     lanes_f y = f_zero();
     for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
         const uint8_t *codes = chunk + layout.header_bytes;
+        fetch_ahead(chunk, chunk_lines(&layout), distance_ahead(job, 1));
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
             const dot_sum sum = dot_spans(codes, input, g * spans, spans, bits);
             const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);

@@ -22,7 +22,7 @@ FFAI__ALWAYS_INLINE void bf16_pairs_rows(const ffai__linear_job *job, int64_t ti
     for (int m = 0; m < rows; m++)
         sums_a[m] = sums_b[m] = f_zero();
     for (; at < end; at += STEP, input += 8) {
-        fetch_ahead(at, STEP / FFAI__BLOCK_BYTES, rows);
+        fetch_ahead(at, STEP / FFAI__BLOCK_BYTES, distance_ahead(job, rows));
         const lanes_u a = u_load(at);
         UNROLL
         for (int m = 0; m < rows; m++)

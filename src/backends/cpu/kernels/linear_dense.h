@@ -46,7 +46,7 @@ FFAI__ALWAYS_INLINE void dense_rows(const ffai__linear_job *job, int64_t tile, i
     for (int m = 0; m < rows; m++)
         sums_a[m] = sums_b[m] = f_zero();
     for (; at < end; at += dense_step_bytes(format), input += 8) {
-        fetch_ahead(at, (int)dense_step_bytes(format) / FFAI__BLOCK_BYTES, rows);
+        fetch_ahead(at, (int)dense_step_bytes(format) / FFAI__BLOCK_BYTES, distance_ahead(job, rows));
         const lanes_f a = load_dense(at, format, 0);
         UNROLL
         for (int m = 0; m < rows; m++)

@@ -79,19 +79,6 @@ static inline int64_t ffai__fixed_bytes(int64_t columns)
     return (ffai__spans(columns) + 1) / 2 * 128;
 }
 
-/* One call of ffai__linear_compute. */
-typedef struct ffai__linear_job {
-    const ffai__packed *packed;
-    float *y;
-    int64_t y_stride;
-    const uint8_t *inputs;
-    size_t input_bytes; /* a prepared row */
-    int64_t num_rows;
-    int64_t first, last; /* tiles */
-    const float *bias;
-    const float *residual;
-} ffai__linear_job;
-
 typedef struct ffai__linear_kernels {
     const char *name;
     ffai__input_kind kind;

@@ -7,17 +7,22 @@
 
 enum { MOST_ROWS = 16 };
 
-/* Ask for the weights 2 KiB ahead. With one row the processor's own prefetching does better alone; with a few rows
- * it falls behind. Past the end of the last tile a prefetch does nothing. */
+/* Ask for weights ahead: with one row as far as the job says, with a few 2 KiB, since the processor's own prefetching
+ * falls behind then. Past the end of the last tile a prefetch does nothing. */
 enum { FFAI__FETCH_AHEAD = 2048 };
 
-FFAI__ALWAYS_INLINE void fetch_ahead(const uint8_t *at, int lines, int rows)
+FFAI__ALWAYS_INLINE int distance_ahead(const ffai__linear_job *job, int rows)
 {
-    if (rows == 1)
+    return rows == 1 ? job->fetch_ahead : FFAI__FETCH_AHEAD;
+}
+
+FFAI__ALWAYS_INLINE void fetch_ahead(const uint8_t *at, int lines, int ahead)
+{
+    if (ahead == 0)
         return;
     UNROLL
     for (int i = 0; i < lines; i++)
-        __builtin_prefetch(at + FFAI__FETCH_AHEAD + i * FFAI__BLOCK_BYTES);
+        __builtin_prefetch(at + ahead + i * FFAI__BLOCK_BYTES);
 }
 
 /* Prepared rows that are to stay in the second-level cache while all tiles go by. */

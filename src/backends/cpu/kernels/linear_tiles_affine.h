@@ -42,7 +42,7 @@ static void unpack_groups(affine_workspace *space, int slot, const ffai__affine_
     uint8_t *quads = space->quads[slot];
     float *scales = space->scales[slot];
     for (int64_t g = 0; g < count; g += layout->groups_per_chunk, chunk += layout->chunk_bytes) {
-        fetch_chunk_ahead(chunk, layout);
+        fetch_ahead(chunk, chunk_lines(layout), FFAI__FETCH_AHEAD);
         unpack_chunk((chunk_quads *)(void *)quads, chunk, layout);
         quads += layout->groups_per_chunk * layout->group_size * FFAI__TILE_ROWS;
         for (int i = 0; i < layout->groups_per_chunk; i++, scales += AFFINE_SCALES) {

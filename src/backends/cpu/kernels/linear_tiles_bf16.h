@@ -32,6 +32,7 @@ typedef struct bf16_tiles {
     int64_t first, last;                  /* whole steps */
     const uint8_t *fetch[2];              /* what to bring into the second-level cache meanwhile; NULL: nothing */
     int fetch_lines;                      /* of each in a step */
+    int ahead;                            /* bytes that up to 16 rows ask for weights ahead; 0: not at all */
 } bf16_tiles;
 
 /* Tiles tile .. tile + count, steps first .. first + most at most. */
@@ -79,6 +80,14 @@ FFAI__ALWAYS_INLINE void bf16_step_2x2(const uint8_t *a0, const uint8_t *a1, siz
         tile_dot_bf16(2, 7, 4);
         tile_dot_bf16(3, 7, 5);
     }
+}
+
+/* What a step of 1x4 will need later. */
+FFAI__ALWAYS_INLINE void fetch_tiles_ahead(const uint8_t *const *b, int64_t offset, int count, int ahead)
+{
+    UNROLL
+    for (int i = 0; i < count; i++)
+        fetch_ahead(b[i] + offset, TILE_BYTES / FFAI__BLOCK_BYTES, ahead);
 }
 
 /* One step: up to 16 rows times one to four tiles. */
@@ -155,8 +164,10 @@ FFAI__ALWAYS_INLINE void bf16_1x4(const bf16_tiles *t, int64_t row, tile_sums *s
         tile_load(0, sums[0], 64);
         tile_load(1, sums[count > 1], 64);
     }
-    for (int64_t s = t->first; s < t->last; s++, a += 64 * parts)
+    for (int64_t s = t->first; s < t->last; s++, a += 64 * parts) {
+        fetch_tiles_ahead(t->at, s * TILE_BYTES, count, t->ahead);
         bf16_step_1x4(a, stride, t->at, s * TILE_BYTES, count, parts);
+    }
     if (t->rest[0])
         bf16_step_1x4(a, stride, t->rest, 0, count, parts);
     tile_store(0, sums[0]);
@@ -204,7 +215,7 @@ static int power_of_two_within(int64_t count, int most)
 static void bf16_few(const ffai__linear_job *job, int parts)
 {
     _Alignas(64) tile_sums sums[BF16_MOST_TILES];
-    bf16_tiles t = {.job = job, .parts = parts};
+    bf16_tiles t = {.job = job, .parts = parts, .ahead = job->fetch_ahead};
     bf16_rest rest;
     for (int64_t tile = job->first; tile < job->last; tile += t.count) {
         find_tiles(&t, &rest, tile, power_of_two_within(job->last - tile, 4), 0, INT64_MAX / 2);
