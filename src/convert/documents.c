@@ -255,7 +255,7 @@ static ffai_status write_tokenizer(const job *j)
     char *bytes = NULL;
     size_t size = 0;
     ffai_error why = FFAI_ERROR_INIT;
-    ffai_status status = ffai__checkpoint_tokenizer_json(&bytes, &size, j->source, &why);
+    ffai_status status = ffai__checkpoint_tokenizer_json(&bytes, &size, NULL, j->source, &why);
     if (status == FFAI_E_NOT_FOUND) /* a checkpoint of weights alone */
         return FFAI_OK;
     if (status != FFAI_OK)

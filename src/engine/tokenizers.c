@@ -10,8 +10,10 @@ ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *che
 {
     char *json = NULL;
     size_t size = 0;
-    FFAI__TRY(ffai__checkpoint_tokenizer_json(&json, &size, checkpoint, err));
-    const ffai_status status = ffai__tokenizer_parse(out, json, size, ffai__checkpoint_path(checkpoint), err);
+    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0};
+    FFAI__TRY(ffai__checkpoint_tokenizer_json(&json, &size, &lists, checkpoint, err));
+    const ffai_status status = ffai__tokenizer_parse(out, json, size, &lists, ffai__checkpoint_path(checkpoint), err);
+    ffai__tokenizer_lists_free(&lists);
     ffai__free(json);
     return status;
 }

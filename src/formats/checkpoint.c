@@ -241,12 +241,12 @@ static ffai_status folder_tokenizer_json(char **json, size_t *size, const char *
     return status;
 }
 
-ffai_status ffai__checkpoint_tokenizer_json(char **json, size_t *size, const ffai__checkpoint *checkpoint,
-                                            ffai_error *err)
+ffai_status ffai__checkpoint_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists,
+                                            const ffai__checkpoint *checkpoint, ffai_error *err)
 {
     if (!checkpoint->is_gguf)
         return folder_tokenizer_json(json, size, checkpoint->path, err);
-    return ffai__gguf_tokenizer_json(json, size, checkpoint->gguf, err);
+    return ffai__gguf_tokenizer_json(json, size, lists, checkpoint->gguf, err);
 }
 
 static ffai_status set_template(json_t *config, const char *text, size_t size, const char *path, ffai_error *err)

@@ -11,6 +11,7 @@
 
 #include "failure.h"
 #include "shape.h"
+#include "tokenizer_lists.h"
 
 typedef struct ffai__checkpoint ffai__checkpoint;
 
@@ -28,9 +29,11 @@ bool ffai__checkpoint_is_gguf(const ffai__checkpoint *checkpoint);
 const json_t *ffai__checkpoint_config(const ffai__checkpoint *checkpoint);
 const json_t *ffai__checkpoint_generation_config(const ffai__checkpoint *checkpoint);
 
-/* tokenizer.json as bytes, freed with ffai__free by the caller. FFAI_E_NOT_FOUND if there is none. */
-ffai_status ffai__checkpoint_tokenizer_json(char **json, size_t *size, const ffai__checkpoint *checkpoint,
-                                            ffai_error *err);
+/* tokenizer.json as bytes, freed with ffai__free by the caller. FFAI_E_NOT_FOUND if there is none. Where lists is
+ * not NULL, a GGUF file's vocabulary and merges come in it instead, and the JSON's are empty: freed by the caller, the
+ * texts as long as the checkpoint lives. */
+ffai_status ffai__checkpoint_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists,
+                                            const ffai__checkpoint *checkpoint, ffai_error *err);
 /* tokenizer_config.json as a new reference; an empty object where there is none. The chat template is in it
  * ("chat_template"), also when it came from chat_template.jinja or a GGUF key. */
 ffai_status ffai__checkpoint_tokenizer_config(json_t **out, const ffai__checkpoint *checkpoint, ffai_error *err);

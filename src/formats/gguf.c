@@ -124,23 +124,23 @@ static ffai_status read_u64(uint64_t *value, reader *in, const char *where)
     return FFAI_OK;
 }
 
-static ffai_status read_text(ffai__gguf_text *text, reader *in, const char *where)
+static ffai_status read_text(ffai__text *text, reader *in, const char *where)
 {
     uint64_t size = 0;
     FFAI__TRY(read_u64(&size, in, where));
     FFAI__TRY(skip(in, size, where));
-    *text = (ffai__gguf_text){(const char *)in->bytes + in->at - size, (size_t)size};
+    *text = (ffai__text){(const char *)in->bytes + in->at - size, (size_t)size};
     return FFAI_OK;
 }
 
 /* ---- metadata ---- */
 
-static int shown(const ffai__gguf_text *key)
+static int shown(const ffai__text *key)
 {
     return key->size < 128 ? (int)key->size : 128;
 }
 
-static ffai_status read_type(ffai__gguf_type *type, reader *in, const ffai__gguf_text *key)
+static ffai_status read_type(ffai__gguf_type *type, reader *in, const ffai__text *key)
 {
     uint32_t value = 0;
     FFAI__TRY(read_u32(&value, in, "metadata"));
@@ -152,12 +152,12 @@ static ffai_status read_type(ffai__gguf_type *type, reader *in, const ffai__gguf
 }
 
 static ffai_status skip_array(reader *in, ffai__gguf_type *element, uint64_t *count, const uint8_t **data, int nesting,
-                              const ffai__gguf_text *key);
+                              const ffai__text *key);
 
-static ffai_status skip_value(reader *in, ffai__gguf_type type, int nesting, const ffai__gguf_text *key)
+static ffai_status skip_value(reader *in, ffai__gguf_type type, int nesting, const ffai__text *key)
 {
     if (type == FFAI__GGUF_STRING) {
-        ffai__gguf_text text;
+        ffai__text text;
         return read_text(&text, in, "metadata");
     }
     if (type == FFAI__GGUF_ARRAY) {
@@ -170,7 +170,7 @@ static ffai_status skip_value(reader *in, ffai__gguf_type type, int nesting, con
 }
 
 static ffai_status skip_array(reader *in, ffai__gguf_type *element, uint64_t *count, const uint8_t **data, int nesting,
-                              const ffai__gguf_text *key)
+                              const ffai__text *key)
 {
     if (nesting > MAX_NESTING)
         return ffai__fail(in->err, FFAI_E_LIMIT, "%s: key \"%.*s\": arrays are nested more than %d deep", in->what,
@@ -233,7 +233,7 @@ static ffai_status read_fields(ffai__gguf *file, reader *in, uint64_t count)
 
 static ffai_status read_name(ffai__gguf_tensor *tensor, reader *in)
 {
-    ffai__gguf_text name;
+    ffai__text name;
     FFAI__TRY(read_text(&name, in, "list of tensors"));
     if (name.size > MAX_NAME)
         return ffai__fail(in->err, FFAI_E_LIMIT, "%s: a tensor's name is longer than %d bytes", in->what, MAX_NAME);
@@ -515,7 +515,7 @@ ffai_status ffai__gguf_get_bool(bool *value, const ffai__gguf *file, const char 
     return FFAI_OK;
 }
 
-ffai_status ffai__gguf_get_text(ffai__gguf_text *value, const ffai__gguf *file, const char *key, ffai_error *err)
+ffai_status ffai__gguf_get_text(ffai__text *value, const ffai__gguf *file, const char *key, ffai_error *err)
 {
     const ffai__gguf_field *field = ffai__gguf_find(file, key);
     if (!field)
@@ -540,16 +540,16 @@ ffai_status ffai__gguf_get_array(const ffai__gguf_field **field, const ffai__ggu
     return FFAI_OK;
 }
 
-ffai__gguf_text ffai__gguf_next_text(const uint8_t **at, const ffai__gguf_field *field)
+ffai__text ffai__gguf_next_text(const uint8_t **at, const ffai__gguf_field *field)
 {
-    ffai__gguf_text text = {"", 0};
+    ffai__text text = {"", 0};
     if (field->end - *at < 8)
         return text;
     const uint64_t size = load(*at, 8);
     *at += 8;
     if (size > (uint64_t)(field->end - *at))
         return text;
-    text = (ffai__gguf_text){(const char *)*at, (size_t)size};
+    text = (ffai__text){(const char *)*at, (size_t)size};
     *at += size;
     return text;
 }

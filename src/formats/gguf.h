@@ -6,6 +6,7 @@
 #include "failure.h"
 #include "shape.h"
 #include "string_map.h"
+#include "text.h"
 
 typedef enum ffai__gguf_type {
     FFAI__GGUF_U8,
@@ -24,13 +25,8 @@ typedef enum ffai__gguf_type {
     FFAI__GGUF_TYPE_COUNT
 } ffai__gguf_type;
 
-typedef struct ffai__gguf_text {
-    const char *data; /* in the file, not ended by a 0 */
-    size_t size;
-} ffai__gguf_text;
-
 typedef struct ffai__gguf_field {
-    ffai__gguf_text key;
+    ffai__text key; /* in the file, as all texts are */
     ffai__gguf_type type;
     ffai__gguf_type element; /* of an array */
     uint64_t count;          /* elements of an array, 1 otherwise */
@@ -74,14 +70,14 @@ ffai_status ffai__gguf_get_int(int64_t *value, const ffai__gguf *file, const cha
                                ffai_error *err);
 ffai_status ffai__gguf_get_number(double *value, const ffai__gguf *file, const char *key, ffai_error *err);
 ffai_status ffai__gguf_get_bool(bool *value, const ffai__gguf *file, const char *key, ffai_error *err);
-ffai_status ffai__gguf_get_text(ffai__gguf_text *value, const ffai__gguf *file, const char *key, ffai_error *err);
+ffai_status ffai__gguf_get_text(ffai__text *value, const ffai__gguf *file, const char *key, ffai_error *err);
 /* *field stays NULL where the key is absent. */
 ffai_status ffai__gguf_get_array(const ffai__gguf_field **field, const ffai__gguf *file, const char *key,
                                  ffai__gguf_type element, ffai_error *err);
 
 /* The string at *at, which moves behind it: how an array of strings is walked. Never reads past the field's
  * end, whatever became of the file since it was checked. */
-ffai__gguf_text ffai__gguf_next_text(const uint8_t **at, const ffai__gguf_field *field);
+ffai__text ffai__gguf_next_text(const uint8_t **at, const ffai__gguf_field *field);
 /* Element of an array of I32 or U32. */
 int64_t ffai__gguf_element_int(const ffai__gguf_field *array, uint64_t index);
 

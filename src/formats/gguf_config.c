@@ -28,7 +28,7 @@ typedef struct {
 
 ffai_status ffai__gguf_family_of(const ffai__gguf_family **out, const ffai__gguf *file, ffai_error *err)
 {
-    ffai__gguf_text name = {"", 0};
+    ffai__text name = {"", 0};
     FFAI__TRY(ffai__gguf_get_text(&name, file, "general.architecture", err));
     int64_t parts = 1;
     FFAI__TRY(ffai__gguf_get_int(&parts, file, "split.count", 0, MOST, err));
@@ -269,7 +269,7 @@ static ffai_status fill_scaling(const builder *scaling, const char *type)
     return strcmp(type, "yarn") == 0 ? add_yarn(scaling, factor) : FFAI_OK;
 }
 
-static ffai_status add_named_scaling(const builder *b, const ffai__gguf_text *type)
+static ffai_status add_named_scaling(const builder *b, const ffai__text *type)
 {
     const bool yarn = type->size == 4 && memcmp(type->data, "yarn", 4) == 0;
     if (!yarn && !(type->size == 6 && memcmp(type->data, "linear", 6) == 0))
@@ -289,7 +289,7 @@ static ffai_status add_named_scaling(const builder *b, const ffai__gguf_text *ty
 
 static ffai_status add_rope(const builder *b)
 {
-    ffai__gguf_text type = {"none", 4};
+    ffai__text type = {"none", 4};
     char key[96];
     full_key(key, b, "rope.scaling.type");
     FFAI__TRY(check_rope_width(b));

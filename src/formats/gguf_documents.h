@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "gguf.h"
+#include "tokenizer_lists.h"
 
 typedef struct ffai__gguf_family {
     const char *name;         /* general.architecture */
@@ -28,12 +29,13 @@ ffai_status ffai__gguf_config(json_t **out, const ffai__gguf *file, ffai_error *
 ffai_status ffai__gguf_generation_config(json_t **out, const ffai__gguf *file, ffai_error *err);
 ffai_status ffai__gguf_tokenizer_config(json_t **out, const ffai__gguf *file, ffai_error *err);
 
-/* tokenizer.json as bytes, freed with ffai__free. FFAI_E_NOT_FOUND if the file has no tokenizer,
- * FFAI_E_UNSUPPORTED for models and pre-tokenizers that are not known, by name. */
-ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, const ffai__gguf *file, ffai_error *err);
+/* tokenizer.json as bytes, freed with ffai__free; where lists is not NULL, without vocabulary and merges, which come
+ * there. FFAI_E_NOT_FOUND if the file has no tokenizer, FFAI_E_UNSUPPORTED for models and pre-tokenizers that are not
+ * known, by name. */
+ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists, const ffai__gguf *file,
+                                      ffai_error *err);
 
 /* A token's text by its id; FFAI_E_FORMAT, naming key, where the id is out of range. */
-ffai_status ffai__gguf_token(ffai__gguf_text *out, const ffai__gguf *file, int64_t id, const char *key,
-                             ffai_error *err);
+ffai_status ffai__gguf_token(ffai__text *out, const ffai__gguf *file, int64_t id, const char *key, ffai_error *err);
 
 #endif

@@ -25,20 +25,20 @@ static const ffai__gguf_pre_tokenizer known[] = {
      "\"\"", false, false, "GPT2Tokenizer"},
 };
 
-static bool equals(const ffai__gguf_text *text, const char *name)
+static bool equals(const ffai__text *text, const char *name)
 {
     return strlen(name) == text->size && memcmp(name, text->data, text->size) == 0;
 }
 
-static int shown(const ffai__gguf_text *text)
+static int shown(const ffai__text *text)
 {
     return text->size < 64 ? (int)text->size : 64;
 }
 
 ffai_status ffai__gguf_pre_tokenizer_of(const ffai__gguf_pre_tokenizer **out, const ffai__gguf *file, ffai_error *err)
 {
-    ffai__gguf_text model = {"", 0};
-    ffai__gguf_text name = {"", 0};
+    ffai__text model = {"", 0};
+    ffai__text name = {"", 0};
     FFAI__TRY(ffai__gguf_get_text(&model, file, "tokenizer.ggml.model", err));
     FFAI__TRY(ffai__gguf_get_text(&name, file, "tokenizer.ggml.pre", err));
     if (!equals(&model, "gpt2"))

@@ -15,10 +15,10 @@ typedef struct {
     ffai__buffer json;
     const ffai__gguf *file;
     const ffai__gguf_pre_tokenizer *pre;
-    const ffai__gguf_field *tokens;
     const ffai__gguf_field *types; /* NULL: all normal */
-    const ffai__gguf_field *merges;
-    uint64_t added_from; /* ids from here on are added tokens only, and not in the model's vocabulary */
+    ffai__tokenizer_lists lists;   /* tokens, those that are not in the model's vocabulary too, without unused ones */
+    size_t added_from;             /* ids from here on are added tokens only, and not in the model's vocabulary */
+    bool apart;                    /* the lists are handed out, rather than written */
     ffai_error *err;
 } writer;
 
@@ -46,11 +46,17 @@ static size_t plain_bytes(const unsigned char *bytes, size_t size)
     return i;
 }
 
-/* Append text as a JSON string; false if it is not UTF-8, or holds a 0, which few JSON readers take in a key. */
-static bool append_string(ffai__buffer *json, const ffai__gguf_text *text)
+/* UTF-8 without a 0, which few JSON readers take in a key. */
+static bool is_text(const ffai__text *text)
+{
+    return ffai__utf8_valid(text->data, text->size) && !memchr(text->data, 0, text->size);
+}
+
+/* Append text as a JSON string; false if it is none. */
+static bool append_string(ffai__buffer *json, const ffai__text *text)
 {
     const unsigned char *bytes = (const unsigned char *)text->data;
-    if (!ffai__utf8_valid(text->data, text->size))
+    if (!is_text(text))
         return false;
     ffai__buffer_append(json, "\"", 1);
     for (size_t i = 0; i < text->size; i++) {
@@ -59,8 +65,6 @@ static bool append_string(ffai__buffer *json, const ffai__gguf_text *text)
         i += plain;
         if (i == text->size)
             break;
-        if (bytes[i] == 0)
-            return false;
         if (bytes[i] < 0x20)
             ffai__buffer_format(json, "\\u%04x", bytes[i]);
         else
@@ -70,12 +74,15 @@ static bool append_string(ffai__buffer *json, const ffai__gguf_text *text)
     return true;
 }
 
-static ffai_status put_text(writer *w, const ffai__gguf_text *text, const char *key, uint64_t index)
+static ffai_status not_utf8(const writer *w, const char *key, uint64_t index)
 {
-    if (append_string(&w->json, text))
-        return FFAI_OK;
     return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": entry %llu is not valid UTF-8", w->file->what, key,
                       (unsigned long long)index);
+}
+
+static ffai_status put_text(writer *w, const ffai__text *text, const char *key, uint64_t index)
+{
+    return append_string(&w->json, text) ? FFAI_OK : not_utf8(w, key, index);
 }
 
 static void put_separator(writer *w, bool *first)
@@ -85,21 +92,122 @@ static void put_separator(writer *w, bool *first)
     *first = false;
 }
 
+/* ---- the lists ---- */
+
+static ffai_status read_list(ffai__text **list, const writer *w, const ffai__gguf_field *field, const char *key)
+{
+    const uint8_t *at = field->data;
+    *list = ffai__array((size_t)field->count, sizeof **list);
+    if (!*list)
+        return ffai__fail_memory(w->err, key, field->count * sizeof **list);
+    for (uint64_t i = 0; i < field->count; i++)
+        (*list)[i] = ffai__gguf_next_text(&at, field);
+    return FFAI_OK;
+}
+
+static ffai_status check_texts(const writer *w, const ffai__text *list, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].data && !is_text(&list[i]))
+            return not_utf8(w, key, i);
+    }
+    return FFAI_OK;
+}
+
+static ffai_status check_new(ffai__string_map *seen, const writer *w, size_t id)
+{
+    const ffai__text *token = &w->lists.tokens[id];
+    uint64_t other = 0;
+    switch (ffai__string_map_add(seen, token->data, token->size, id)) {
+    case FFAI__MAP_EXISTS:
+        ffai__string_map_get(seen, token->data, token->size, &other);
+        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"tokenizer.ggml.tokens\": entries %llu and %zu are equal",
+                          w->file->what, (unsigned long long)other, id);
+    case FFAI__MAP_NO_MEMORY:
+        return ffai__fail_memory(w->err, "the vocabulary", w->lists.num_tokens);
+    case FFAI__MAP_NEW:
+        break;
+    }
+    return FFAI_OK;
+}
+
+static ffai_status check_all_differ(const writer *w)
+{
+    ffai__string_map *seen = ffai__string_map_new(w->lists.num_tokens);
+    if (!seen)
+        return ffai__fail_memory(w->err, "the vocabulary", w->lists.num_tokens);
+    ffai_status status = FFAI_OK;
+    for (size_t id = 0; id < w->lists.num_tokens && status == FFAI_OK; id++) {
+        if (w->lists.tokens[id].data)
+            status = check_new(seen, w, id);
+    }
+    ffai__string_map_free(seen);
+    return status;
+}
+
+/* Hugging Face keeps added tokens behind the model's vocabulary out of it, those within it in both. */
+static size_t find_added(const writer *w)
+{
+    size_t from = w->lists.num_tokens;
+    while (from > 0) {
+        const int64_t type = type_of(w, from - 1);
+        if (!is_added(type) && type != TYPE_UNUSED)
+            break;
+        from--;
+    }
+    return from;
+}
+
+static ffai_status read_tokens(writer *w, const ffai__gguf_field *tokens)
+{
+    const char *key = "tokenizer.ggml.tokens";
+    FFAI__TRY(read_list(&w->lists.tokens, w, tokens, key));
+    w->lists.num_tokens = (size_t)tokens->count;
+    for (size_t id = 0; id < w->lists.num_tokens; id++) {
+        if (type_of(w, id) == TYPE_UNUSED)
+            w->lists.tokens[id] = (ffai__text){NULL, 0};
+    }
+    w->added_from = find_added(w);
+    FFAI__TRY(check_texts(w, w->lists.tokens, w->lists.num_tokens, key));
+    return check_all_differ(w);
+}
+
+static ffai_status read_lists(writer *w)
+{
+    const char *type_key = "tokenizer.ggml.token_type";
+    const char *merges_key = "tokenizer.ggml.merges";
+    const ffai__gguf_field *tokens = NULL;
+    const ffai__gguf_field *merges = NULL;
+    FFAI__TRY(ffai__gguf_get_array(&tokens, w->file, "tokenizer.ggml.tokens", FFAI__GGUF_STRING, w->err));
+    FFAI__TRY(ffai__gguf_get_array(&merges, w->file, merges_key, FFAI__GGUF_STRING, w->err));
+    FFAI__TRY(ffai__gguf_get_array(&w->types, w->file, type_key, FFAI__GGUF_I32, w->err));
+    if (!tokens)
+        return ffai__fail(w->err, FFAI_E_NOT_FOUND, "%s: has no tokenizer: key \"tokenizer.ggml.tokens\" is missing",
+                          w->file->what);
+    if (w->types && w->types->count != tokens->count)
+        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": has %llu entries for %llu tokens", w->file->what,
+                          type_key, (unsigned long long)w->types->count, (unsigned long long)tokens->count);
+    FFAI__TRY(read_tokens(w, tokens));
+    if (!merges)
+        return FFAI_OK;
+    FFAI__TRY(read_list(&w->lists.merges, w, merges, merges_key));
+    w->lists.num_merges = (size_t)merges->count;
+    return check_texts(w, w->lists.merges, w->lists.num_merges, merges_key);
+}
+
 /* ---- sections ---- */
 
 static ffai_status put_added_tokens(writer *w)
 {
-    const uint8_t *at = w->tokens->data;
     bool first = true;
     ffai__buffer_text(&w->json, "\"added_tokens\":[");
-    for (uint64_t id = 0; id < w->tokens->count; id++) {
-        const ffai__gguf_text token = ffai__gguf_next_text(&at, w->tokens);
+    for (size_t id = 0; id < w->lists.num_tokens; id++) {
         const int64_t type = type_of(w, id);
         if (!is_added(type))
             continue;
         put_separator(w, &first);
-        ffai__buffer_format(&w->json, "{\"id\":%llu,\"content\":", (unsigned long long)id);
-        FFAI__TRY(put_text(w, &token, "tokenizer.ggml.tokens", id));
+        ffai__buffer_format(&w->json, "{\"id\":%zu,\"content\":", id);
+        FFAI__TRY(put_text(w, &w->lists.tokens[id], "tokenizer.ggml.tokens", id));
         ffai__buffer_format(&w->json,
                             ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
                             "\"special\":%s}",
@@ -109,75 +217,28 @@ static ffai_status put_added_tokens(writer *w)
     return FFAI_OK;
 }
 
-static ffai_status check_new(ffai__string_map *seen, const writer *w, const ffai__gguf_text *token, uint64_t id)
+static ffai_status put_vocabulary(writer *w)
 {
-    uint64_t other = 0;
-    switch (ffai__string_map_add(seen, token->data, token->size, id)) {
-    case FFAI__MAP_EXISTS:
-        ffai__string_map_get(seen, token->data, token->size, &other);
-        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"tokenizer.ggml.tokens\": entries %llu and %llu are equal",
-                          w->file->what, (unsigned long long)other, (unsigned long long)id);
-    case FFAI__MAP_NO_MEMORY:
-        return ffai__fail_memory(w->err, "the vocabulary", w->tokens->count);
-    case FFAI__MAP_NEW:
-        break;
-    }
-    return FFAI_OK;
-}
-
-/* ":id"; a formatted number would take longer than all else. */
-static void append_id(ffai__buffer *json, uint64_t id)
-{
-    char text[24];
-    char *at = text + sizeof text;
-    do
-        *--at = (char)('0' + id % 10);
-    while (id /= 10);
-    *--at = ':';
-    ffai__buffer_append(json, at, (size_t)(text + sizeof text - at));
-}
-
-static ffai_status put_vocabulary_of(writer *w, ffai__string_map *seen)
-{
-    const uint8_t *at = w->tokens->data;
     bool first = true;
     ffai__buffer_text(&w->json, "\"vocab\":{");
-    for (uint64_t id = 0; id < w->tokens->count; id++) {
-        const ffai__gguf_text token = ffai__gguf_next_text(&at, w->tokens);
-        const int64_t type = type_of(w, id);
-        if (type == TYPE_UNUSED)
-            continue;
-        FFAI__TRY(check_new(seen, w, &token, id));
-        if (id >= w->added_from)
+    for (size_t id = 0; id < w->added_from && !w->apart; id++) {
+        if (!w->lists.tokens[id].data)
             continue;
         put_separator(w, &first);
-        FFAI__TRY(put_text(w, &token, "tokenizer.ggml.tokens", id));
-        append_id(&w->json, id);
+        FFAI__TRY(put_text(w, &w->lists.tokens[id], "tokenizer.ggml.tokens", id));
+        ffai__buffer_format(&w->json, ":%zu", id);
     }
     ffai__buffer_text(&w->json, "},");
     return FFAI_OK;
 }
 
-static ffai_status put_vocabulary(writer *w)
-{
-    ffai__string_map *seen = ffai__string_map_new((size_t)w->tokens->count);
-    if (!seen)
-        return ffai__fail_memory(w->err, "the vocabulary", w->tokens->count);
-    const ffai_status status = put_vocabulary_of(w, seen);
-    ffai__string_map_free(seen);
-    return status;
-}
-
 static ffai_status put_merges(writer *w)
 {
-    const uint8_t *at = w->merges ? w->merges->data : NULL;
-    const uint64_t count = w->merges ? w->merges->count : 0;
+    bool first = true;
     ffai__buffer_text(&w->json, "\"merges\":[");
-    for (uint64_t i = 0; i < count; i++) {
-        const ffai__gguf_text merge = ffai__gguf_next_text(&at, w->merges);
-        if (i)
-            ffai__buffer_text(&w->json, ",");
-        FFAI__TRY(put_text(w, &merge, "tokenizer.ggml.merges", i));
+    for (size_t i = 0; i < w->lists.num_merges && !w->apart; i++) {
+        put_separator(w, &first);
+        FFAI__TRY(put_text(w, &w->lists.merges[i], "tokenizer.ggml.merges", i));
     }
     ffai__buffer_text(&w->json, "]");
     return FFAI_OK;
@@ -202,7 +263,7 @@ static ffai_status put_model(writer *w)
 typedef struct {
     bool present;
     int64_t id;
-    ffai__gguf_text text;
+    ffai__text text;
 } edge_token;
 
 static ffai_status read_edge(edge_token *edge, const writer *w, const char *flag, const char *id_key, bool fallback)
@@ -290,38 +351,10 @@ static ffai_status put_post_processor(writer *w)
 
 /* ---- the whole ---- */
 
-static ffai_status find_fields(writer *w)
-{
-    const char *type_key = "tokenizer.ggml.token_type";
-    FFAI__TRY(ffai__gguf_get_array(&w->tokens, w->file, "tokenizer.ggml.tokens", FFAI__GGUF_STRING, w->err));
-    FFAI__TRY(ffai__gguf_get_array(&w->merges, w->file, "tokenizer.ggml.merges", FFAI__GGUF_STRING, w->err));
-    FFAI__TRY(ffai__gguf_get_array(&w->types, w->file, type_key, FFAI__GGUF_I32, w->err));
-    if (!w->tokens)
-        return ffai__fail(w->err, FFAI_E_NOT_FOUND, "%s: has no tokenizer: key \"tokenizer.ggml.tokens\" is missing",
-                          w->file->what);
-    if (w->types && w->types->count != w->tokens->count)
-        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": has %llu entries for %llu tokens", w->file->what,
-                          type_key, (unsigned long long)w->types->count, (unsigned long long)w->tokens->count);
-    return FFAI_OK;
-}
-
-/* Hugging Face keeps added tokens behind the model's vocabulary out of it, those within it in both. */
-static void find_added(writer *w)
-{
-    w->added_from = w->tokens->count;
-    while (w->added_from > 0) {
-        const int64_t type = type_of(w, w->added_from - 1);
-        if (!is_added(type) && type != TYPE_UNUSED)
-            return;
-        w->added_from--;
-    }
-}
-
 static ffai_status write_tokenizer(writer *w)
 {
-    FFAI__TRY(find_fields(w));
+    FFAI__TRY(read_lists(w));
     FFAI__TRY(ffai__gguf_pre_tokenizer_of(&w->pre, w->file, w->err));
-    find_added(w);
     ffai__buffer_text(&w->json, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     FFAI__TRY(put_added_tokens(w));
     ffai__buffer_format(&w->json, "\"normalizer\":%s,\"pre_tokenizer\":%s,", w->pre->normalizer, w->pre->pre_tokenizer);
@@ -332,20 +365,32 @@ static ffai_status write_tokenizer(writer *w)
     return FFAI_OK;
 }
 
-ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, const ffai__gguf *file, ffai_error *err)
+/* The model's own tokens are those before the added ones. */
+static void hand_out(ffai__tokenizer_lists *lists, writer *w)
 {
-    writer w = {.json = FFAI__BUFFER_INIT, .file = file, .err = err};
+    *lists = w->lists;
+    lists->num_tokens = w->added_from;
+    w->lists = (ffai__tokenizer_lists){NULL, 0, NULL, 0};
+}
+
+ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists, const ffai__gguf *file,
+                                      ffai_error *err)
+{
+    writer w = {.json = FFAI__BUFFER_INIT, .file = file, .apart = lists != NULL, .err = err};
     ffai_status status = write_tokenizer(&w);
     if (status == FFAI_OK) {
         *json = ffai__buffer_take(&w.json, size);
         if (!*json)
             status = ffai__fail_memory(err, "tokenizer.json", w.json.size);
     }
+    if (status == FFAI_OK && lists)
+        hand_out(lists, &w);
+    ffai__tokenizer_lists_free(&w.lists);
     ffai__buffer_free(&w.json);
     return status;
 }
 
-ffai_status ffai__gguf_token(ffai__gguf_text *out, const ffai__gguf *file, int64_t id, const char *key, ffai_error *err)
+ffai_status ffai__gguf_token(ffai__text *out, const ffai__gguf *file, int64_t id, const char *key, ffai_error *err)
 {
     const ffai__gguf_field *tokens = NULL;
     FFAI__TRY(ffai__gguf_get_array(&tokens, file, "tokenizer.ggml.tokens", FFAI__GGUF_STRING, err));

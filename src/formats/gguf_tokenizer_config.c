@@ -20,7 +20,7 @@ static ffai_status set(const builder *b, json_t *object, const char *field, json
     return json_object_set_new(object, field, value) ? ffai__fail_memory(b->err, field, 0) : FFAI_OK;
 }
 
-static ffai_status set_text(const builder *b, json_t *object, const char *field, const ffai__gguf_text *text,
+static ffai_status set_text(const builder *b, json_t *object, const char *field, const ffai__text *text,
                             const char *key)
 {
     if (!ffai__utf8_valid(text->data, text->size))
@@ -31,7 +31,7 @@ static ffai_status set_text(const builder *b, json_t *object, const char *field,
 static ffai_status copy_token(const builder *b, const char *field, const char *key)
 {
     int64_t id = -1;
-    ffai__gguf_text text = {"", 0};
+    ffai__text text = {"", 0};
     FFAI__TRY(ffai__gguf_get_int(&id, b->file, key, 0, INT32_MAX, b->err));
     if (id < 0)
         return FFAI_OK;
@@ -48,7 +48,7 @@ static ffai_status copy_bool(const builder *b, const char *field, const char *ke
 
 static ffai_status copy_template(const builder *b, json_t *object, const char *field, const char *key)
 {
-    ffai__gguf_text text = {"", 0};
+    ffai__text text = {"", 0};
     FFAI__TRY(ffai__gguf_get_text(&text, b->file, key, b->err));
     return text.size ? set_text(b, object, field, &text, key) : FFAI_OK;
 }
@@ -58,7 +58,7 @@ static ffai_status fill_templates(const builder *b, json_t *named, const ffai__g
 {
     const uint8_t *at = names->data;
     for (uint64_t i = 0; i < names->count; i++) {
-        const ffai__gguf_text name = ffai__gguf_next_text(&at, names);
+        const ffai__text name = ffai__gguf_next_text(&at, names);
         char key[160];
         char field[128];
         if (name.size >= sizeof field || memchr(name.data, 0, name.size) || names->count > MAX_TEMPLATES)

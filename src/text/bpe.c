@@ -73,35 +73,36 @@ static ffai_status create_merges(ffai__bpe *bpe, size_t count, ffai_error *err)
     return FFAI_OK;
 }
 
-typedef struct {
-    const char *text;
-    size_t size;
-} text_view;
-
-/* The two halves of a merge, a pair ["a", "b"] or a string "a b". *skip: a version line, as merges.txt has it. */
-static ffai_status split_merge(text_view halves[2], bool *skip, const json_t *merge, size_t index, const char *place,
-                               ffai_error *err)
+/* The halves of "a b"; *skip: a version line, as merges.txt has it. */
+static bool split_text(ffai__text halves[2], bool *skip, const ffai__text *merge)
 {
+    const char *end = merge->data + merge->size;
+    const char *space = memchr(merge->data, ' ', merge->size);
+    *skip = merge->size >= 8 && memcmp(merge->data, "#version", 8) == 0;
+    if (*skip)
+        return true;
+    if (!space || memchr(space + 1, ' ', (size_t)(end - space) - 1))
+        return false;
+    halves[0] = (ffai__text){merge->data, (size_t)(space - merge->data)};
+    halves[1] = (ffai__text){space + 1, (size_t)(end - space) - 1};
+    return true;
+}
+
+static bool text_of(ffai__text *text, const json_t *string)
+{
+    *text = (ffai__text){json_string_value(string), json_string_length(string)};
+    return text->data != NULL;
+}
+
+/* The halves of a merge in JSON, a pair ["a", "b"] or a string "a b". */
+static bool split_json(ffai__text halves[2], bool *skip, const json_t *merge)
+{
+    ffai__text text = {NULL, 0};
     *skip = false;
-    if (json_array_size(merge) == 2 && json_is_string(json_array_get(merge, 0)) &&
-        json_is_string(json_array_get(merge, 1))) {
-        for (size_t i = 0; i < 2; i++) {
-            const json_t *half = json_array_get(merge, i);
-            halves[i] = (text_view){json_string_value(half), json_string_length(half)};
-        }
-        return FFAI_OK;
-    }
-    const char *text = json_string_value(merge);
-    const size_t size = json_string_length(merge);
-    *skip = text && strncmp(text, "#version", 8) == 0;
-    const char *space = text ? memchr(text, ' ', size) : NULL;
-    if (!*skip && (!space || memchr(space + 1, ' ', size - (size_t)(space + 1 - text))))
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: must be two tokens", place, index);
-    if (space) {
-        halves[0] = (text_view){text, (size_t)(space - text)};
-        halves[1] = (text_view){space + 1, size - (size_t)(space + 1 - text)};
-    }
-    return FFAI_OK;
+    if (json_is_array(merge))
+        return json_array_size(merge) == 2 && text_of(&halves[0], json_array_get(merge, 0)) &&
+               text_of(&halves[1], json_array_get(merge, 1));
+    return text_of(&text, merge) && split_text(halves, skip, &text);
 }
 
 static ffai_status unknown_token(const char *text, size_t size, size_t index, const char *place, ffai_error *err)
@@ -111,33 +112,28 @@ static ffai_status unknown_token(const char *text, size_t size, size_t index, co
 }
 
 /* The id of both halves together, the second without its continuing_subword_prefix. */
-static ffai_status find_joined(uint32_t *id, const ffai__bpe *bpe, const text_view halves[2], ffai__buffer *joined,
+static ffai_status find_joined(uint32_t *id, const ffai__bpe *bpe, const ffai__text halves[2], ffai__buffer *joined,
                                size_t index, const char *place, ffai_error *err)
 {
     if (halves[1].size < bpe->prefix_size)
         return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: the second token lacks the prefix", place, index);
     joined->size = 0;
-    ffai__buffer_append(joined, halves[0].text, halves[0].size);
-    ffai__buffer_append(joined, halves[1].text + bpe->prefix_size, halves[1].size - bpe->prefix_size);
+    ffai__buffer_append(joined, halves[0].data, halves[0].size);
+    ffai__buffer_append(joined, halves[1].data + bpe->prefix_size, halves[1].size - bpe->prefix_size);
     if (joined->failed)
         return ffai__fail_memory(err, "merges", joined->size);
     *id = ffai__vocabulary_find(bpe->vocabulary, joined->data, joined->size);
     return *id == FFAI__NO_TOKEN ? unknown_token(joined->data, joined->size, index, place, err) : FFAI_OK;
 }
 
-static ffai_status add_merge(ffai__bpe *bpe, uint32_t *rank, ffai__buffer *joined, const json_t *merge, size_t index,
-                             const char *place, ffai_error *err)
+static ffai_status add_merge(ffai__bpe *bpe, uint32_t *rank, ffai__buffer *joined, const ffai__text halves[2],
+                             size_t index, const char *place, ffai_error *err)
 {
-    text_view halves[2] = {{NULL, 0}, {NULL, 0}};
-    bool skip = false;
-    FFAI__TRY(split_merge(halves, &skip, merge, index, place, err));
-    if (skip)
-        return FFAI_OK;
     uint32_t ids[2] = {0, 0};
     for (size_t i = 0; i < 2; i++) {
-        ids[i] = ffai__vocabulary_find(bpe->vocabulary, halves[i].text, halves[i].size);
+        ids[i] = ffai__vocabulary_find(bpe->vocabulary, halves[i].data, halves[i].size);
         if (ids[i] == FFAI__NO_TOKEN)
-            return unknown_token(halves[i].text, halves[i].size, index, place, err);
+            return unknown_token(halves[i].data, halves[i].size, index, place, err);
     }
     uint32_t id = 0;
     FFAI__TRY(find_joined(&id, bpe, halves, joined, index, place, err));
@@ -146,19 +142,36 @@ static ffai_status add_merge(ffai__bpe *bpe, uint32_t *rank, ffai__buffer *joine
     return FFAI_OK;
 }
 
-static ffai_status parse_merges(ffai__bpe *bpe, const json_t *merges, const char *place, ffai_error *err)
+/* Where merges come from: a JSON array, or a list. */
+typedef struct {
+    const json_t *json;
+    const ffai__text *list;
+    size_t count;
+} merge_source;
+
+static ffai_status add_merges(ffai__bpe *bpe, ffai__buffer *joined, const merge_source *from, const char *place,
+                              ffai_error *err)
 {
-    if (!json_is_array(merges))
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"merges\": must be an array", place);
-    const size_t count = json_array_size(merges);
-    if (count > INT32_MAX / 4)
-        return ffai__fail(err, FFAI_E_LIMIT, "%s: has %zu merges", place, count);
-    FFAI__TRY(create_merges(bpe, count, err));
-    ffai__buffer joined = FFAI__BUFFER_INIT;
-    ffai_status status = FFAI_OK;
     uint32_t rank = 0;
-    for (size_t i = 0; i < count && status == FFAI_OK; i++)
-        status = add_merge(bpe, &rank, &joined, json_array_get(merges, i), i, place, err);
+    for (size_t i = 0; i < from->count; i++) {
+        ffai__text halves[2] = {{NULL, 0}, {NULL, 0}};
+        bool skip = false;
+        if (!(from->list ? split_text(halves, &skip, &from->list[i])
+                         : split_json(halves, &skip, json_array_get(from->json, i))))
+            return ffai__fail(err, FFAI_E_FORMAT, "%s: merges[%zu]: must be two tokens", place, i);
+        if (!skip)
+            FFAI__TRY(add_merge(bpe, &rank, joined, halves, i, place, err));
+    }
+    return FFAI_OK;
+}
+
+static ffai_status read_merges(ffai__bpe *bpe, const merge_source *from, const char *place, ffai_error *err)
+{
+    if (from->count > INT32_MAX / 4)
+        return ffai__fail(err, FFAI_E_LIMIT, "%s: has %zu merges", place, from->count);
+    FFAI__TRY(create_merges(bpe, from->count, err));
+    ffai__buffer joined = FFAI__BUFFER_INIT;
+    const ffai_status status = add_merges(bpe, &joined, from, place, err);
     ffai__buffer_free(&joined);
     return status;
 }
@@ -207,13 +220,18 @@ static void look_up_characters(ffai__bpe *bpe)
         bpe->unk_token ? ffai__vocabulary_find(bpe->vocabulary, bpe->unk_token, bpe->unk_size) : FFAI__NO_TOKEN;
 }
 
-ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__vocabulary *vocabulary, const char *place,
-                            ffai_error *err)
+ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
+                            const ffai__vocabulary *vocabulary, const char *place, ffai_error *err)
 {
     bpe->vocabulary = vocabulary;
     FFAI__TRY(parse_options(bpe, model, place, err));
     look_up_characters(bpe);
-    return parse_merges(bpe, ffai__json_field(model, "merges"), place, err);
+    if (lists)
+        return read_merges(bpe, &(merge_source){NULL, lists->merges, lists->num_merges}, place, err);
+    const json_t *merges = ffai__json_field(model, "merges");
+    if (!json_is_array(merges))
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"merges\": must be an array", place);
+    return read_merges(bpe, &(merge_source){merges, NULL, json_array_size(merges)}, place, err);
 }
 
 void ffai__bpe_free(ffai__bpe *bpe)

@@ -4,6 +4,7 @@
 #define FFAI_TEXT_BPE_H
 
 #include "budget.h"
+#include "tokenizer_lists.h"
 #include "vocabulary.h"
 
 /* The ids that encoding has come to so far. */
@@ -38,9 +39,10 @@ typedef struct ffai__bpe {
     bool fuse_unk, byte_fallback, ignore_merges;
 } ffai__bpe;
 
-/* From a tokenizer.json's "model"; vocabulary must be its own and outlive *bpe. */
-ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__vocabulary *vocabulary, const char *place,
-                            ffai_error *err);
+/* From a tokenizer.json's "model", but with the merges of lists where it is not NULL; vocabulary must be its own and
+ * outlive *bpe. */
+ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
+                            const ffai__vocabulary *vocabulary, const char *place, ffai_error *err);
 void ffai__bpe_free(ffai__bpe *bpe);
 
 /* Memory that encoding re-uses from word to word. */

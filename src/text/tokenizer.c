@@ -10,7 +10,16 @@
 
 enum { FILE_SIZE_MAX = 256 << 20, TEXT_SIZE_MAX = 1 << 30 };
 
-static ffai_status parse_model(ffai_tokenizer *t, const json_t *root, const char *what, ffai_error *err)
+static ffai_status read_vocabulary(ffai__vocabulary *v, const json_t *model, const ffai__tokenizer_lists *lists,
+                                   const char *place, ffai_error *err)
+{
+    if (lists)
+        return ffai__vocabulary_build(v, lists->tokens, lists->num_tokens, place, err);
+    return ffai__vocabulary_parse(v, ffai__json_field(model, "vocab"), place, err);
+}
+
+static ffai_status parse_model(ffai_tokenizer *t, const json_t *root, const ffai__tokenizer_lists *lists,
+                               const char *what, ffai_error *err)
 {
     char place[FFAI__PLACE_SIZE];
     snprintf(place, sizeof place, "%s: model", what);
@@ -22,11 +31,12 @@ static ffai_status parse_model(ffai_tokenizer *t, const json_t *root, const char
     /* Old files of BPE models have no type; the merges give them away. */
     if (type ? strcmp(type, "BPE") != 0 : !ffai__json_field(model, "merges"))
         return ffai__component_unsupported(type ? type : "", place, err);
-    FFAI__TRY(ffai__vocabulary_parse(&t->vocabulary, ffai__json_field(model, "vocab"), place, err));
-    return ffai__bpe_parse(&t->bpe, model, &t->vocabulary, place, err);
+    FFAI__TRY(read_vocabulary(&t->vocabulary, model, lists, place, err));
+    return ffai__bpe_parse(&t->bpe, model, lists, &t->vocabulary, place, err);
 }
 
-static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const char *what, ffai_error *err)
+static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const ffai__tokenizer_lists *lists,
+                               const char *what, ffai_error *err)
 {
     char place[FFAI__PLACE_SIZE];
     snprintf(place, sizeof place, "%s: normalizer", what);
@@ -35,7 +45,7 @@ static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const char
     FFAI__TRY(ffai__pre_tokenizer_parse(&t->pre_tokenizer, ffai__json_field(root, "pre_tokenizer"), place, err));
     snprintf(place, sizeof place, "%s: decoder", what);
     FFAI__TRY(ffai__decoder_parse(&t->decoder, ffai__json_field(root, "decoder"), place, err));
-    FFAI__TRY(parse_model(t, root, what, err));
+    FFAI__TRY(parse_model(t, root, lists, what, err));
     snprintf(place, sizeof place, "%s: added_tokens", what);
     FFAI__TRY(ffai__added_tokens_parse(&t->added, ffai__json_field(root, "added_tokens"), &t->vocabulary, t->normalizer,
                                        place, err));
@@ -44,7 +54,8 @@ static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const char
                                       place, err);
 }
 
-static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const char *what, ffai_error *err)
+static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ffai__tokenizer_lists *lists,
+                              const char *what, ffai_error *err)
 {
     if (!json_is_object(root))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: must be an object", what);
@@ -55,7 +66,7 @@ static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ch
     ffai_tokenizer *t = ffai__calloc(1, sizeof *t);
     if (!t)
         return ffai__fail_memory(err, "a tokenizer", sizeof *t);
-    const ffai_status status = parse_parts(t, root, what, err);
+    const ffai_status status = parse_parts(t, root, lists, what, err);
     if (status != FFAI_OK) {
         ffai_tokenizer_free(t);
         return status;
@@ -64,12 +75,12 @@ static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ch
     return FFAI_OK;
 }
 
-ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t size, const char *what,
-                                  ffai_error *err)
+ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t size,
+                                  const ffai__tokenizer_lists *lists, const char *what, ffai_error *err)
 {
     json_t *root = NULL;
     FFAI__TRY(ffai__json_parse(&root, json, size, what, err));
-    const ffai_status status = parse_root(out, root, what, err);
+    const ffai_status status = parse_root(out, root, lists && lists->tokens ? lists : NULL, what, err);
     json_decref(root);
     return status;
 }
@@ -78,7 +89,7 @@ ffai_status ffai__tokenizer_read(ffai_tokenizer **out, const char *path, ffai_er
 {
     json_t *root = NULL;
     FFAI__TRY(ffai__json_read(&root, path, FILE_SIZE_MAX, err));
-    const ffai_status status = parse_root(out, root, path, err);
+    const ffai_status status = parse_root(out, root, NULL, path, err);
     json_decref(root);
     return status;
 }

@@ -1,5 +1,5 @@
 /* Inside the library a tokenizer is made from the bytes of a tokenizer.json, wherever they come from: a file,
- * or a GGUF file's metadata turned into one.
+ * or a GGUF file's metadata turned into one, whose vocabulary and merges stay lists.
  *
  * What the file's reader makes of it is what Hugging Face's makes of it; docs of the parts: added_tokens.h,
  * normalizer.h, pre_tokenizer.h, bpe.h, post_processor.h, decoder.h. "truncation" and "padding" are passed over:
@@ -9,9 +9,12 @@
 
 #include <ffai/tokenizer.h>
 
-/* what names the source in errors. */
-ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t size, const char *what,
-                                  ffai_error *err);
+#include "tokenizer_lists.h"
+
+/* what names the source in errors. lists: the vocabulary and the merges where the JSON has them not, else NULL or
+ * empty; they and their texts need not outlive the call. */
+ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t size,
+                                  const ffai__tokenizer_lists *lists, const char *what, ffai_error *err);
 
 /* From a file of at most 256 MiB. */
 ffai_status ffai__tokenizer_read(ffai_tokenizer **out, const char *path, ffai_error *err);

@@ -10,12 +10,10 @@ static bool too_sparse(int64_t id, size_t count)
     return id > FFAI__TOKEN_ID_MAX || (uint64_t)id > 4 * (uint64_t)count + (1u << 20);
 }
 
-/* The largest id and the bytes of all strings with an ending 0 each. */
-static ffai_status measure(uint32_t *largest, size_t *bytes, const json_t *vocab, const char *place, ffai_error *err)
+static ffai_status largest_id(uint32_t *largest, const json_t *vocab, const char *place, ffai_error *err)
 {
     const size_t count = json_object_size(vocab);
     *largest = 0;
-    *bytes = 0;
     for (void *i = json_object_iter((json_t *)vocab); i; i = json_object_iter_next((json_t *)vocab, i)) {
         int64_t id = 0;
         const char *key = json_object_iter_key(i);
@@ -27,34 +25,21 @@ static ffai_status measure(uint32_t *largest, size_t *bytes, const json_t *vocab
                               place, key, (long long)id, count);
         if ((uint32_t)id > *largest)
             *largest = (uint32_t)id;
-        *bytes += strlen(key) + 1;
     }
     return FFAI_OK;
 }
 
-static ffai_status allocate(ffai__vocabulary *v, uint32_t largest, size_t bytes, size_t count, ffai_error *err)
+static ffai_status sort_by_id(ffai__text *tokens, const json_t *vocab, const char *place, ffai_error *err)
 {
-    v->count = count ? largest + 1 : 0;
-    v->capacity = v->count;
-    v->tokens = ffai__calloc(v->count, sizeof *v->tokens);
-    v->texts = ffai__malloc(bytes);
-    v->ids = ffai__string_map_new(count);
-    if (!v->tokens || !v->texts || !v->ids)
-        return ffai__fail_memory(err, "a vocabulary", bytes + v->count * sizeof *v->tokens);
-    return FFAI_OK;
-}
-
-static ffai_status add_token(ffai__vocabulary *v, char *text, const char *key, uint32_t id, const char *place,
-                             ffai_error *err)
-{
-    const size_t size = strlen(key);
-    memcpy(text, key, size + 1);
-    if (v->tokens[id].text)
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: vocab: tokens \"%.100s\" and \"%.100s\" have the same id %u", place,
-                          v->tokens[id].text, key, (unsigned)id);
-    v->tokens[id] = (ffai__token){text, (uint32_t)size, 0};
-    if (ffai__string_map_add(v->ids, text, size, id) == FFAI__MAP_NO_MEMORY)
-        return ffai__fail_memory(err, "a vocabulary", size);
+    for (void *i = json_object_iter((json_t *)vocab); i; i = json_object_iter_next((json_t *)vocab, i)) {
+        int64_t id = 0;
+        const char *key = json_object_iter_key(i);
+        ffai__json_integer(&id, json_object_iter_value(i));
+        if (tokens[id].data)
+            return ffai__fail(err, FFAI_E_FORMAT, "%s: vocab: tokens \"%.100s\" and \"%.100s\" have the same id %u",
+                              place, tokens[id].data, key, (unsigned)id);
+        tokens[id] = (ffai__text){key, strlen(key)};
+    }
     return FFAI_OK;
 }
 
@@ -63,18 +48,66 @@ ffai_status ffai__vocabulary_parse(ffai__vocabulary *v, const json_t *vocab, con
     if (!json_is_object(vocab))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"vocab\": must be an object", place);
     uint32_t largest = 0;
+    FFAI__TRY(largest_id(&largest, vocab, place, err));
+    const size_t count = json_object_size(vocab) ? (size_t)largest + 1 : 0;
+    ffai__text *tokens = ffai__calloc(count, sizeof *tokens);
+    if (!tokens)
+        return ffai__fail_memory(err, "a vocabulary", count * sizeof *tokens);
+    ffai_status status = sort_by_id(tokens, vocab, place, err);
+    if (status == FFAI_OK)
+        status = ffai__vocabulary_build(v, tokens, count, place, err);
+    ffai__free(tokens);
+    return status;
+}
+
+static ffai_status allocate(ffai__vocabulary *v, const ffai__text *tokens, size_t count, ffai_error *err)
+{
     size_t bytes = 0;
-    const size_t count = json_object_size(vocab);
-    FFAI__TRY(measure(&largest, &bytes, vocab, place, err));
-    FFAI__TRY(allocate(v, largest, bytes, count, err));
-    v->model_count = (uint32_t)count;
+    for (size_t id = 0; id < count; id++) {
+        bytes += tokens[id].data ? tokens[id].size + 1 : 0;
+        v->model_count += tokens[id].data != NULL;
+    }
+    v->tokens = ffai__calloc(count, sizeof *v->tokens);
+    v->texts = ffai__malloc(bytes);
+    v->ids = ffai__string_map_new(v->model_count);
+    if (!v->tokens || !v->texts || !v->ids)
+        return ffai__fail_memory(err, "a vocabulary", bytes + count * sizeof *v->tokens);
+    v->count = (uint32_t)count;
+    v->capacity = count;
+    return FFAI_OK;
+}
+
+static ffai_status add_token(ffai__vocabulary *v, char *text, const ffai__text *token, uint32_t id, const char *place,
+                             ffai_error *err)
+{
+    memcpy(text, token->data, token->size);
+    text[token->size] = 0;
+    v->tokens[id] = (ffai__token){text, (uint32_t)token->size, 0};
+    switch (ffai__string_map_add(v->ids, text, token->size, id)) {
+    case FFAI__MAP_NEW:
+        return FFAI_OK;
+    case FFAI__MAP_EXISTS:
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: vocab: token \"%.100s\" is there twice, as %u and %u", place, text,
+                          (unsigned)ffai__vocabulary_find(v, text, token->size), (unsigned)id);
+    case FFAI__MAP_NO_MEMORY:
+        break;
+    }
+    return ffai__fail_memory(err, "a vocabulary", token->size);
+}
+
+ffai_status ffai__vocabulary_build(ffai__vocabulary *v, const ffai__text *tokens, size_t count, const char *place,
+                                   ffai_error *err)
+{
+    if (count > (size_t)FFAI__TOKEN_ID_MAX + 1)
+        return ffai__fail(err, FFAI_E_LIMIT, "%s: vocab: has %zu tokens, more than %d", place, count,
+                          FFAI__TOKEN_ID_MAX + 1);
+    FFAI__TRY(allocate(v, tokens, count, err));
     char *text = v->texts;
-    for (void *i = json_object_iter((json_t *)vocab); i; i = json_object_iter_next((json_t *)vocab, i)) {
-        int64_t id = 0;
-        ffai__json_integer(&id, json_object_iter_value(i));
-        const char *key = json_object_iter_key(i);
-        FFAI__TRY(add_token(v, text, key, (uint32_t)id, place, err));
-        text += strlen(key) + 1;
+    for (size_t id = 0; id < count; id++) {
+        if (!tokens[id].data)
+            continue;
+        FFAI__TRY(add_token(v, text, &tokens[id], (uint32_t)id, place, err));
+        text += tokens[id].size + 1;
     }
     return FFAI_OK;
 }

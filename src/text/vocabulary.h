@@ -7,6 +7,7 @@
 
 #include "json.h"
 #include "string_map.h"
+#include "text.h"
 
 enum { FFAI__TOKEN_ID_MAX = (1 << 24) - 1 };
 #define FFAI__NO_TOKEN UINT32_MAX
@@ -26,6 +27,9 @@ typedef struct ffai__vocabulary {
     char *texts;           /* of the model's tokens */
 } ffai__vocabulary;
 
+/* From the tokens by id; data is NULL where an id has none. The texts are copied, and must all differ. */
+ffai_status ffai__vocabulary_build(ffai__vocabulary *vocabulary, const ffai__text *tokens, size_t count,
+                                   const char *place, ffai_error *err);
 /* From the model's "vocab", an object of ids by string. */
 ffai_status ffai__vocabulary_parse(ffai__vocabulary *vocabulary, const json_t *vocab, const char *place,
                                    ffai_error *err);

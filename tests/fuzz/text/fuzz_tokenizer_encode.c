@@ -44,7 +44,7 @@ static ffai_tokenizer *create(int kind)
     ffai__buffer_text(&json, "\"aa\":256,\"aaaa\":257,\"th\":258,\"the\":259,\"\\u0120the\":260}}}");
     ffai_tokenizer *t = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    CHECK(ffai__tokenizer_parse(&t, json.data, json.size, "fuzz", &err) == FFAI_OK);
+    CHECK(ffai__tokenizer_parse(&t, json.data, json.size, NULL, "fuzz", &err) == FFAI_OK);
     ffai__buffer_free(&json);
     return t;
 }

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const ffai_encode_options options = FFAI_ENCODE_OPTIONS_INIT;
     ffai_error err = FFAI_ERROR_INIT;
     ffai_tokenizer *t = NULL;
-    if (ffai__tokenizer_parse(&t, (const char *)data, size, "fuzz", &err) != FFAI_OK)
+    if (ffai__tokenizer_parse(&t, (const char *)data, size, NULL, "fuzz", &err) != FFAI_OK)
         return 0;
     int32_t *ids = NULL;
     size_t count = 0;

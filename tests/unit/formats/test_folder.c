@@ -310,7 +310,7 @@ static void a_tokenizer_alone_can_be_opened_as_documents(void **state)
     char *text = NULL;
     size_t size = 0;
     assert_int_equal(ffai__checkpoint_open_documents(&checkpoint, folder, NULL), FFAI_OK);
-    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, checkpoint, NULL), FFAI_OK);
+    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, NULL), FFAI_OK);
     assert_string_equal(text, "{}");
     ffai__free(text);
     assert_non_null(ffai__checkpoint_config(checkpoint));

@@ -71,7 +71,7 @@ static json_t *tokenizer_of(const char *name)
     char *text = NULL;
     size_t size = 0;
     json_t *tokenizer = NULL;
-    if (ffai__checkpoint_tokenizer_json(&text, &size, checkpoint, &err) != FFAI_OK)
+    if (ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     assert_int_equal(ffai__json_parse(&tokenizer, text, size, "tokenizer.json", &err), FFAI_OK);
     ffai__free(text);
@@ -139,6 +139,52 @@ static void added_tokens_within_the_vocabulary_are_in_both(void **state)
     json_decref(tokenizer);
 }
 
+/* qwen2 has tokens behind its vocabulary, smollm within it. */
+static void check_lists(const char *name)
+{
+    file in = read_file(name);
+    ffai__checkpoint *checkpoint = open_bytes(&in);
+    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0};
+    char *text = NULL;
+    size_t size = 0;
+    json_t *rest = NULL;
+    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, &lists, checkpoint, NULL), FFAI_OK);
+    assert_int_equal(ffai__json_parse(&rest, text, size, "tokenizer.json", NULL), FFAI_OK);
+    json_t *whole = tokenizer_of(name);
+    json_t *model = json_object_get(whole, "model");
+    json_t *vocabulary = json_object();
+    json_t *merges = json_array();
+    for (size_t id = 0; id < lists.num_tokens; id++) {
+        if (!lists.tokens[id].data)
+            continue;
+        char *key = ffai__strndup(lists.tokens[id].data, lists.tokens[id].size);
+        json_object_set_new(vocabulary, key, json_real((double)id));
+        ffai__free(key);
+    }
+    for (size_t i = 0; i < lists.num_merges; i++)
+        json_array_append_new(merges, json_stringn(lists.merges[i].data, lists.merges[i].size));
+    assert_true(json_equal(vocabulary, json_object_get(model, "vocab")));
+    assert_true(json_equal(merges, json_object_get(model, "merges")));
+    json_object_clear(json_object_get(model, "vocab"));
+    json_array_clear(json_object_get(model, "merges"));
+    assert_true(json_equal(rest, whole));
+    json_decref(vocabulary);
+    json_decref(merges);
+    json_decref(whole);
+    json_decref(rest);
+    ffai__free(text);
+    ffai__tokenizer_lists_free(&lists);
+    ffai__checkpoint_close(checkpoint);
+    ffai__free(in.bytes);
+}
+
+static void vocabulary_and_merges_apart_are_those_of_the_json(void **state)
+{
+    (void)state;
+    check_lists("smollm.gguf");
+    check_lists("qwen2.gguf");
+}
+
 static void an_unknown_pre_tokenizer_or_model_is_named(void **state)
 {
     (void)state;
@@ -150,7 +196,7 @@ static void an_unknown_pre_tokenizer_or_model_is_named(void **state)
     char *text = NULL;
     size_t size = 0;
     json_t *config = NULL;
-    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, checkpoint, &err), FFAI_E_UNSUPPORTED);
+    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, &err), FFAI_E_UNSUPPORTED);
     assert_non_null(strstr(err.message, "\"mystic\""));
     uint8_t *model = find(&in, "tokenizer.ggml.model") + strlen("tokenizer.ggml.model") + 4 + 8;
     memcpy(model, "bert", 4);
@@ -172,7 +218,7 @@ static void a_token_that_is_not_utf8_is_refused(void **state)
         ffai_error err = FFAI_ERROR_INIT;
         memcpy(find(&in, "<|im_start|>"), bad[i], 5);
         ffai__checkpoint *checkpoint = open_bytes(&in);
-        assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, checkpoint, &err), FFAI_E_FORMAT);
+        assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, &err), FFAI_E_FORMAT);
         assert_non_null(strstr(err.message, "entry 0 is not valid UTF-8"));
         ffai__checkpoint_close(checkpoint);
         ffai__free(in.bytes);
@@ -189,7 +235,7 @@ static void equal_tokens_are_refused(void **state)
     uint8_t *alphabet = find(&in, "tokenizer.ggml.tokens") + strlen("tokenizer.ggml.tokens") + 4 + 4 + 8;
     alphabet[8] = '#'; /* entry 0 was "!", entry 2 is "#" */
     ffai__checkpoint *checkpoint = open_bytes(&in);
-    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, checkpoint, &err), FFAI_E_FORMAT);
+    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, &err), FFAI_E_FORMAT);
     assert_non_null(strstr(err.message, "entries 0 and 2 are equal"));
     ffai__checkpoint_close(checkpoint);
     ffai__free(in.bytes);
@@ -433,7 +479,7 @@ static void try_bytes(const uint8_t *bytes, size_t size)
     size_t length = 0;
     if (ffai__checkpoint_open_bytes(&checkpoint, NULL, bytes, size, NULL) != FFAI_OK)
         return;
-    if (ffai__checkpoint_tokenizer_json(&text, &length, checkpoint, NULL) == FFAI_OK)
+    if (ffai__checkpoint_tokenizer_json(&text, &length, NULL, checkpoint, NULL) == FFAI_OK)
         ffai__free(text);
     ffai__checkpoint_close(checkpoint);
 }
@@ -489,6 +535,7 @@ int main(void)
         cmocka_unit_test(the_rebuilt_tokenizer_is_as_hugging_face_writes_it),
         cmocka_unit_test(added_tokens_behind_the_vocabulary_are_left_out_of_it),
         cmocka_unit_test(added_tokens_within_the_vocabulary_are_in_both),
+        cmocka_unit_test(vocabulary_and_merges_apart_are_those_of_the_json),
         cmocka_unit_test(an_unknown_pre_tokenizer_or_model_is_named),
         cmocka_unit_test(a_token_that_is_not_utf8_is_refused),
         cmocka_unit_test(equal_tokens_are_refused),

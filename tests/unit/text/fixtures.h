@@ -56,7 +56,7 @@ static inline ffai_tokenizer *load_named(const char *name)
         return NULL;
     ffai_tokenizer *tokenizer = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    if (ffai__tokenizer_parse(&tokenizer, bytes.data, bytes.size, name, &err) != FFAI_OK)
+    if (ffai__tokenizer_parse(&tokenizer, bytes.data, bytes.size, NULL, name, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     ffai__buffer_free(&bytes);
     return tokenizer;

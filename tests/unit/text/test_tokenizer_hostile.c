@@ -10,7 +10,7 @@ static ffai_tokenizer *load(const char *json)
 {
     ffai_tokenizer *t = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    if (ffai__tokenizer_parse(&t, json, strlen(json), "test", &err) != FFAI_OK)
+    if (ffai__tokenizer_parse(&t, json, strlen(json), NULL, "test", &err) != FFAI_OK)
         fail_msg("%s\n%s", json, err.message);
     return t;
 }
@@ -20,7 +20,7 @@ static void refused(const char *json, ffai_status status, const char *words)
 {
     ffai_tokenizer *t = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    const ffai_status got = ffai__tokenizer_parse(&t, json, strlen(json), "test", &err);
+    const ffai_status got = ffai__tokenizer_parse(&t, json, strlen(json), NULL, "test", &err);
     if (got != status || !strstr(err.message, words))
         fail_msg("%s\n  gives status %d, \"%s\"; expected %d, \"%s\"", json, (int)got, err.message, (int)status, words);
     assert_null(t);
@@ -121,7 +121,7 @@ static void a_regex_that_cannot_be_read_is_an_error_and_no_guess(void **state)
         char *json = with_regex(regexes[i]);
         ffai_tokenizer *t = NULL;
         ffai_error err = FFAI_ERROR_INIT;
-        const ffai_status status = ffai__tokenizer_parse(&t, json, strlen(json), "test", &err);
+        const ffai_status status = ffai__tokenizer_parse(&t, json, strlen(json), NULL, "test", &err);
         if (status != FFAI_E_FORMAT && status != FFAI_E_UNSUPPORTED)
             fail_msg("%s gives status %d", regexes[i], (int)status);
         assert_non_null(strstr(err.message, "pre_tokenizer: regular expression"));

@@ -10,7 +10,7 @@ static ffai_tokenizer *create(const json_t *small, const json_t *entry)
     assert_non_null(text);
     ffai_tokenizer *t = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    if (ffai__tokenizer_parse(&t, text, strlen(text), json_string_value(json_object_get(entry, "name")), &err) !=
+    if (ffai__tokenizer_parse(&t, text, strlen(text), NULL, json_string_value(json_object_get(entry, "name")), &err) !=
         FFAI_OK)
         fail_msg("%s", err.message);
     free(text);
