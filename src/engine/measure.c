@@ -47,7 +47,7 @@ static void add_attention(ffai_step_work *work, const ffai_session *s, const ffa
     const ffai__program *program = s->model->program;
     const int64_t window = instruction->attributes.attention.window;
     const ffai__store *store = &program->stores[ffai__value_of(program, instruction->in[1])->store];
-    const double element = s->options.store_format == FFAI__STORE_F32 ? 4 : 2;
+    const double element = (double)ffai__dtype_size(ffai__store_dtype(s->options.store_format));
     const double position = 2 * element * store->num_key_value_heads * store->head_dim;
     const double width = (double)instruction->attributes.attention.num_attention_heads * store->head_dim;
     /* The first row's window begins first. */

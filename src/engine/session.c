@@ -5,7 +5,7 @@
 
 uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format format)
 {
-    const uint64_t element = format == FFAI__STORE_F32 ? 4 : 2;
+    const uint64_t element = ffai__dtype_size(ffai__store_dtype(format));
     uint64_t bytes = 0;
     for (size_t i = 0; i < program->num_stores; i++)
         bytes += 2 * element * (uint64_t)program->stores[i].num_key_value_heads * (uint64_t)program->stores[i].head_dim;

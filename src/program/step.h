@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "dtype.h"
 #include "failure.h"
 
 enum {
@@ -16,6 +17,11 @@ enum {
 
 /* Storage of keys and values. F16 keeps what is beyond its range as its largest number. */
 typedef enum ffai__store_format { FFAI__STORE_F16, FFAI__STORE_BF16, FFAI__STORE_F32 } ffai__store_format;
+
+static inline ffai__dtype ffai__store_dtype(ffai__store_format format)
+{
+    return format == FFAI__STORE_F32 ? FFAI__F32 : format == FFAI__STORE_BF16 ? FFAI__BF16 : FFAI__F16;
+}
 
 /* An entry of a block table: the page that holds positions [i * 32, i * 32 + 32), and how it stores them. */
 typedef struct ffai__page_ref {

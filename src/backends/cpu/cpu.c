@@ -88,7 +88,7 @@ static void cpu_close(ffai__run *base)
 
 static void shape_store(ffai__cpu_store *to, const ffai__store *store, ffai__store_format format)
 {
-    const uint64_t element = format == FFAI__STORE_F32 ? 4 : 2;
+    const uint64_t element = ffai__dtype_size(ffai__store_dtype(format));
     to->heads = store->num_key_value_heads;
     to->head_dim = store->head_dim;
     to->padded_dim = ffai__padded_dim(store->head_dim);

@@ -6,9 +6,6 @@
 #include "dtype.h"
 #include "timed.h"
 
-static const ffai__dtype dtypes[FFAI__STORE_FORMATS] = {
-    [FFAI__STORE_BF16] = FFAI__BF16, [FFAI__STORE_F16] = FFAI__F16, [FFAI__STORE_F32] = FFAI__F32};
-
 static const int head_dims[] = {2, 6, 8, 18, 32, 33, 64, 80, 96, 112, 128, 192, 250, 256};
 
 enum { NUM_DIMS = sizeof head_dims / sizeof *head_dims, MOST_QUERIES = 32, PAGE = FFAI__PAGE_TOKENS };
@@ -70,9 +67,9 @@ static void scores_case(checkop *c, int format, int head_dim, int num_queries, c
                         checkop_fill keys_fill)
 {
     static float keys[256 * PAGE];
-    checkop_begin(c, "%s, head_dim %d, %d queries, the second %s, keys %s", ffai__dtype_name(dtypes[format]), head_dim,
-                  num_queries, checkop_fill_name(fill), checkop_fill_name(keys_fill));
-    const void *page = stored_page(c, keys, head_dim, PAGE, PAGE, dtypes[format], keys_fill);
+    checkop_begin(c, "%s, head_dim %d, %d queries, the second %s, keys %s", ffai__dtype_name(checkop_dtype(format)),
+                  head_dim, num_queries, checkop_fill_name(fill), checkop_fill_name(keys_fill));
+    const void *page = stored_page(c, keys, head_dim, PAGE, PAGE, checkop_dtype(format), keys_fill);
     float *queries = checkop_floats_in(c, (int64_t)num_queries * head_dim);
     for (int i = 0; i < num_queries; i++)
         checkop_fill_floats(c, queries + (int64_t)i * head_dim, head_dim, i == 1 ? fill : CHECKOP_PLAIN);
@@ -114,7 +111,7 @@ static bool bench_page(checkop_job *job, const checkop_tier *tier, int variant, 
     enum { DIM = 128 };
     if (variant >= 2 * FFAI__STORE_FORMATS)
         return false;
-    const ffai__dtype dtype = dtypes[variant / 2];
+    const ffai__dtype dtype = checkop_dtype(variant / 2);
     const int queries = variant % 2 ? MOST_QUERIES : 4;
     timed_open(job, tier, run, MOST_QUERIES * (DIM + FFAI__SCORES_STRIDE), 2, "%s %d x %d", ffai__dtype_name(dtype),
                queries, DIM);
@@ -304,9 +301,9 @@ static void accumulate_case(checkop *c, const sums_case *s)
     const int padded = ffai__padded_dim(s->head_dim);
     const int64_t stride = padded + checkop_pick(c, 0, 20);
     checkop_begin(c, "%s, head_dim %d, %d queries, tokens %d to %d, weights %s, values %s",
-                  ffai__dtype_name(dtypes[s->format]), s->head_dim, s->num_queries, s->begin, s->end,
+                  ffai__dtype_name(checkop_dtype(s->format)), s->head_dim, s->num_queries, s->begin, s->end,
                   checkop_fill_name(s->fill), checkop_fill_name(s->values_fill));
-    const void *page = stored_page(c, values, PAGE, padded, s->head_dim, dtypes[s->format], s->values_fill);
+    const void *page = stored_page(c, values, PAGE, padded, s->head_dim, checkop_dtype(s->format), s->values_fill);
     float *weights = checkop_floats_in(c, (int64_t)s->num_queries * FFAI__SCORES_STRIDE);
     float *before = checkop_floats_in(c, s->num_queries * stride);
     float *sums = checkop_floats_out(c, s->num_queries * stride);
@@ -370,9 +367,9 @@ static void check_widen(checkop *c)
     for (int format = 0; format < FFAI__STORE_FORMATS; format++) {
         for (int fill = 0; fill < CHECKOP_FILLS; fill++) {
             const int count = PAGE * checkop_pick(c, 1, 256);
-            checkop_begin(c, "%s, %d numbers, %s", ffai__dtype_name(dtypes[format]), count,
+            checkop_begin(c, "%s, %d numbers, %s", ffai__dtype_name(checkop_dtype(format)), count,
                           checkop_fill_name((checkop_fill)fill));
-            const void *page = stored_page(c, values, 1, count, count, dtypes[format], (checkop_fill)fill);
+            const void *page = stored_page(c, values, 1, count, count, checkop_dtype(format), (checkop_fill)fill);
             float *y = checkop_floats_out(c, count);
             checkop_seal(c);
             kernels_of(c)->widen[format](y, page, count, page);

@@ -70,6 +70,12 @@ int checkop_pick(checkop *c, int least, int most); /* both included */
 float checkop_uniform(checkop *c);                 /* [-1, 1) */
 float checkop_normal(checkop *c);                  /* about normal, of variance 1 */
 
+/* The numbers that a STORE_KERNEL's format keeps. */
+static inline ffai__dtype checkop_dtype(int format)
+{
+    return ffai__store_dtype((ffai__store_format)format);
+}
+
 /* What a row of floats is made of. */
 typedef enum checkop_fill {
     CHECKOP_PLAIN,     /* about normal */
