@@ -16,9 +16,6 @@ enum {
     ITEMS_A_THREAD = 4
 };
 
-static const ffai__dtype dtype_of_format[FFAI__STORE_FORMATS] = {
-    [FFAI__STORE_BF16] = FFAI__BF16, [FFAI__STORE_F16] = FFAI__F16, [FFAI__STORE_F32] = FFAI__F32};
-
 /* One layer's attention in this step. */
 typedef struct layer {
     const ffai__cpu_run *run;
@@ -110,48 +107,20 @@ static layer layer_of(const ffai__cpu_run *run, const ffai__action *a)
         .partial_floats = store->padded_dim + FFAI__PARTIAL_EXTRA,
         .scale = a->instruction->attributes.attention.scale,
         .window = a->instruction->attributes.attention.window,
-        .element_bytes = ffai__dtype_size(dtype_of_format[run->options.store_format]),
+        .element_bytes = ffai__dtype_size(ffai__store_dtype(run->options.store_format)),
     };
-}
-
-enum { PORTION = 64 };
-
-/* Up to PORTION numbers as the store keeps them. */
-static void round_to_store(void *out, const float *x, int64_t n, ffai__store_format format)
-{
-    float within[PORTION];
-    if (format == FFAI__STORE_F16) {
-        for (int64_t i = 0; i < n; i++)
-            within[i] = x[i] > FFAI__F16_MOST ? FFAI__F16_MOST : x[i] < -FFAI__F16_MOST ? -FFAI__F16_MOST : x[i];
-        x = within;
-    }
-    ffai__from_f32(out, dtype_of_format[format], x, (size_t)n);
-}
-
-/* One head's key: dimension d goes to row d of the page, column `token`. */
-static void store_key(uint8_t *keys, const float *key, const layer *l, int64_t token)
-{
-    uint8_t rounded[PORTION * sizeof(float)];
-    const size_t size = l->element_bytes;
-    for (int first = 0; first < l->store->head_dim; first += PORTION) {
-        const int64_t n = least(PORTION, l->store->head_dim - first);
-        round_to_store(rounded, key + first, n, l->run->options.store_format);
-        for (int64_t d = 0; d < n; d++)
-            memcpy(keys + ((size_t)(first + d) * FFAI__PAGE_TOKENS + (size_t)token) * size, rounded + (size_t)d * size,
-                   size == 2 ? 2 : 4);
-    }
 }
 
 static void store_head(const layer *l, const block *b, int64_t position, int kv_head, const float *key,
                        const float *value)
 {
+    const ffai__kernels *kernels = l->run->plan->kernels;
+    const ffai__store_format format = l->run->options.store_format;
     const int64_t page = position / FFAI__PAGE_TOKENS;
-    const int64_t token = position % FFAI__PAGE_TOKENS;
-    uint8_t *values = page_values(l, b, page, kv_head) + (size_t)(token * l->store->padded_dim) * l->element_bytes;
-    store_key(page_keys(l, b, page, kv_head), key, l, token);
-    for (int first = 0; first < l->store->head_dim; first += PORTION)
-        round_to_store(values + (size_t)first * l->element_bytes, value + first,
-                       least(PORTION, l->store->head_dim - first), l->run->options.store_format);
+    const uint64_t token = (uint64_t)position % FFAI__PAGE_TOKENS;
+    const uint64_t row_bytes = (uint64_t)l->store->padded_dim * l->element_bytes;
+    kernels->store_key[format](page_keys(l, b, page, kv_head) + token * l->element_bytes, key, l->store->head_dim);
+    kernels->store_value[format](page_values(l, b, page, kv_head) + token * row_bytes, value, l->store->head_dim);
 }
 
 /* One row: heads are shared out. Many: rows. Padding of values stays zero, as the pages began. */

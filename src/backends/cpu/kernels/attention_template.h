@@ -1,11 +1,46 @@
-/* Template: attention over pages of keys and values, over a tier's vector.h and activation_template.h. Each query's
- * sums run over dimensions or tokens in order, one fused product at a time, however many queries share a load. */
+/* Template: attention over pages of keys and values, and the way into them, over a tier's vector.h and
+ * activation_template.h. Each query's sums run over dimensions or tokens in order, one fused product at a time, however
+ * many queries share a load. */
 #include "unroll.h"
 
 static inline vec vec_load_f32(const float *p)
 {
     return vec_load(p);
 }
+
+static inline void vec_store_f32(float *p, vec a)
+{
+    vec_store(p, a);
+}
+
+/* What is not a number stays so. */
+static inline vec vec_bound(vec a, float most)
+{
+    return vec_max(vec_set(-most), vec_min(vec_set(most), a));
+}
+
+#define DEFINE_STORE(format, element, most)                                                                            \
+    static void store_key_##format(void *keys, const float *key, int head_dim)                                         \
+    {                                                                                                                  \
+        element rounded[LANES];                                                                                        \
+        for (int d = 0; d < head_dim; d += LANES) {                                                                    \
+            const int n = head_dim - d < LANES ? head_dim - d : LANES;                                                 \
+            vec_store_##format(rounded, vec_bound(vec_load_up_to(key + d, n), most));                                  \
+            for (int i = 0; i < n; i++)                                                                                \
+                ((element *)keys)[(d + i) * FFAI__PAGE_TOKENS] = rounded[i];                                           \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void store_value_##format(void *value, const float *x, int head_dim)                                        \
+    {                                                                                                                  \
+        for (int d = 0; d < head_dim; d += LANES)                                                                      \
+            vec_store_##format((element *)value + d, vec_bound(vec_load_up_to(x + d, head_dim - d), most));            \
+    }
+
+DEFINE_STORE(bf16, uint16_t, INFINITY)
+DEFINE_STORE(f16, uint16_t, FFAI__F16_MOST)
+DEFINE_STORE(f32, float, INFINITY)
+#undef DEFINE_STORE
 
 #define DEFINE_WIDEN(format, element)                                                                                  \
     static void widen_##format(float *y, const void *x, int64_t n, const void *ahead)                                  \

@@ -86,5 +86,20 @@ static inline vec vec_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+/* Rounded to the nearest, ties to even; what is not a number keeps its upper bits. BF16's own instruction makes
+ * denormals zeros. */
+static inline void vec_store_bf16(uint16_t *p, vec a)
+{
+    const __m512i bits = _mm512_castps_si512(a);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __mmask16 no_number = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    const __m512i rounded = _mm512_mask_or_epi32(up, no_number, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+static inline void vec_store_f16(uint16_t *p, vec a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
 
 #endif

@@ -89,5 +89,15 @@ static inline vec vec_load_f16(const uint16_t *p)
 {
     return (vec){ffai__f16_to_f32(p[0]), ffai__f16_to_f32(p[1]), ffai__f16_to_f32(p[2]), ffai__f16_to_f32(p[3])};
 }
+static inline void vec_store_bf16(uint16_t *p, vec a)
+{
+    for (int i = 0; i < LANES; i++)
+        p[i] = ffai__f32_to_bf16(a[i]);
+}
+static inline void vec_store_f16(uint16_t *p, vec a)
+{
+    for (int i = 0; i < LANES; i++)
+        p[i] = ffai__f32_to_f16(a[i]);
+}
 
 #endif
