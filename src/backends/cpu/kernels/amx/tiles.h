@@ -18,6 +18,12 @@ typedef struct tile_config {
     uint8_t rows[16];
 } tile_config;
 
+/* What was stored to memory before is there for the tile loads that follow: gcc does not know that they read it. */
+static inline void tiles_read_memory(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 static inline void tiles_configure(const uint8_t rows[8], const uint8_t row_bytes[8])
 {
     _Alignas(64) tile_config config;
@@ -27,18 +33,13 @@ static inline void tiles_configure(const uint8_t rows[8], const uint8_t row_byte
         config.rows[i] = rows[i];
         config.row_bytes[i] = row_bytes[i];
     }
+    __asm__ volatile("" ::"r"(&config) : "memory"); /* gcc takes it for 8 bytes */
     _tile_loadconfig(&config);
 }
 
 static inline void tiles_release(void)
 {
     _tile_release();
-}
-
-/* What was stored to memory before is there for the tile loads that follow: gcc does not know that they read it. */
-static inline void tiles_read_memory(void)
-{
-    __asm__ volatile("" ::: "memory");
 }
 
 #define tile_zero(t)             _tile_zero(t)
