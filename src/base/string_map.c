@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 
 typedef struct {
     const char *key; /* NULL: free */
@@ -17,32 +18,6 @@ struct ffai__string_map {
     size_t size;
     uint64_t seed; /* the table's own address: hostile keys cannot be prepared for it */
 };
-
-__extension__ typedef unsigned __int128 uint128;
-
-/* Multiply-fold over 8-byte words (the idea of wyhash): fast, and seeded. */
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    const uint128 product = (uint128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t hash_bytes(const char *key, size_t length, uint64_t seed)
-{
-    uint64_t hash = seed ^ 0x9E3779B97F4A7C15u;
-    size_t left = length;
-    while (left >= 8) {
-        uint64_t word = 0;
-        memcpy(&word, key, 8);
-        hash = fold(hash ^ word, 0xD6E8FEB86659FD93u);
-        key += 8;
-        left -= 8;
-    }
-    uint64_t tail = 0;
-    memcpy(&tail, key, left);
-    hash = fold(hash ^ tail, 0xA0761D6478BD642Fu);
-    return fold(hash ^ length, 0xE7037ED1A0B428DBu);
-}
 
 ffai__string_map *ffai__string_map_new(size_t expected)
 {
@@ -105,7 +80,7 @@ static bool grow(ffai__string_map *map)
 
 ffai__map_result ffai__string_map_add(ffai__string_map *map, const char *key, size_t length, uint64_t value)
 {
-    const uint64_t hash = hash_bytes(key, length, map->seed);
+    const uint64_t hash = ffai__hash_bytes(key, length, map->seed);
     if (find(map->entries, map->capacity, key, length, hash)->key)
         return FFAI__MAP_EXISTS;
     if (map->size + 1 > map->capacity / 2 && !grow(map))
@@ -117,7 +92,7 @@ ffai__map_result ffai__string_map_add(ffai__string_map *map, const char *key, si
 
 bool ffai__string_map_get(const ffai__string_map *map, const char *key, size_t length, uint64_t *value)
 {
-    const entry *e = find(map->entries, map->capacity, key, length, hash_bytes(key, length, map->seed));
+    const entry *e = find(map->entries, map->capacity, key, length, ffai__hash_bytes(key, length, map->seed));
     if (!e->key)
         return false;
     *value = e->value;

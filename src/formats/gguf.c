@@ -90,8 +90,7 @@ typedef struct {
 static uint64_t load(const uint8_t *bytes, size_t size)
 {
     uint64_t value = 0;
-    for (size_t i = 0; i < size; i++)
-        value |= (uint64_t)bytes[i] << 8 * i;
+    memcpy(&value, bytes, size);
     return value;
 }
 

@@ -114,33 +114,33 @@ static ffai_status check_texts(const writer *w, const ffai__text *list, size_t c
     return FFAI_OK;
 }
 
-static ffai_status check_new(ffai__string_map *seen, const writer *w, size_t id)
+/* seen has tokens from some id on; token id is none of them, and joins them if it is not before. */
+static ffai_status check_new(ffai__string_map *seen, const writer *w, size_t id, bool joins)
 {
     const ffai__text *token = &w->lists.tokens[id];
     uint64_t other = 0;
-    switch (ffai__string_map_add(seen, token->data, token->size, id)) {
-    case FFAI__MAP_EXISTS:
-        ffai__string_map_get(seen, token->data, token->size, &other);
-        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"tokenizer.ggml.tokens\": entries %llu and %zu are equal",
-                          w->file->what, (unsigned long long)other, id);
-    case FFAI__MAP_NO_MEMORY:
+    if (!token->data)
+        return FFAI_OK;
+    if (ffai__string_map_get(seen, token->data, token->size, &other))
+        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"tokenizer.ggml.tokens\": entries %llu and %llu are equal",
+                          w->file->what, (unsigned long long)(other < id ? other : id),
+                          (unsigned long long)(other < id ? id : other));
+    if (joins && ffai__string_map_add(seen, token->data, token->size, id) == FFAI__MAP_NO_MEMORY)
         return ffai__fail_memory(w->err, "the vocabulary", w->lists.num_tokens);
-    case FFAI__MAP_NEW:
-        break;
-    }
     return FFAI_OK;
 }
 
-static ffai_status check_all_differ(const writer *w)
+/* Tokens from id `from` on differ from each other and from all before them. */
+static ffai_status check_differ(const writer *w, size_t from)
 {
-    ffai__string_map *seen = ffai__string_map_new(w->lists.num_tokens);
+    ffai__string_map *seen = ffai__string_map_new(w->lists.num_tokens - from);
     if (!seen)
         return ffai__fail_memory(w->err, "the vocabulary", w->lists.num_tokens);
     ffai_status status = FFAI_OK;
-    for (size_t id = 0; id < w->lists.num_tokens && status == FFAI_OK; id++) {
-        if (w->lists.tokens[id].data)
-            status = check_new(seen, w, id);
-    }
+    for (size_t id = from; id < w->lists.num_tokens && status == FFAI_OK; id++)
+        status = check_new(seen, w, id, true);
+    for (size_t id = 0; id < from && ffai__string_map_size(seen) && status == FFAI_OK; id++)
+        status = check_new(seen, w, id, false);
     ffai__string_map_free(seen);
     return status;
 }
@@ -169,7 +169,8 @@ static ffai_status read_tokens(writer *w, const ffai__gguf_field *tokens)
     }
     w->added_from = find_added(w);
     FFAI__TRY(check_texts(w, w->lists.tokens, w->lists.num_tokens, key));
-    return check_all_differ(w);
+    /* The reader of a list looks itself whether its tokens differ. */
+    return check_differ(w, w->apart ? w->added_from : 0);
 }
 
 static ffai_status read_lists(writer *w)

@@ -4,6 +4,7 @@
 
 #include "bpe.h"
 #include "normalizer.h"
+#include "string_map.h"
 #include "token_matcher.h"
 
 typedef struct ffai__added_token {

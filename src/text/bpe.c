@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 #include "utf8.h"
 
 enum { REMOVED = -2, NONE = -1 };
@@ -13,8 +14,6 @@ struct ffai__symbol {
     int32_t prev, next; /* NONE at the ends; next is REMOVED for a symbol merged into its left neighbour */
 };
 typedef struct ffai__symbol symbol;
-
-__extension__ typedef unsigned __int128 uint128;
 
 ffai_status ffai__ids_append(ffai__ids *ids, int32_t id, ffai_error *err)
 {
@@ -39,8 +38,7 @@ void ffai__ids_free(ffai__ids *ids)
 /* Seeded by the table's address, so that a file cannot be made to collide. */
 static size_t slot_of(const ffai__bpe *bpe, uint64_t pair)
 {
-    const uint128 product = (uint128)(pair ^ bpe->seed) * 0x9E3779B97F4A7C15u;
-    return (size_t)((uint64_t)product ^ (uint64_t)(product >> 64)) & bpe->merges_mask;
+    return (size_t)ffai__hash_fold(pair ^ bpe->seed, 0x9E3779B97F4A7C15u) & bpe->merges_mask;
 }
 
 /* The pair's entry, or the gap where it belongs. */

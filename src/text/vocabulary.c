@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 
 /* An array by id is wasteful only where most ids are missing, as in a hostile file. */
 static bool too_sparse(int64_t id, size_t count)
@@ -60,39 +61,72 @@ ffai_status ffai__vocabulary_parse(ffai__vocabulary *v, const json_t *vocab, con
     return status;
 }
 
-static ffai_status allocate(ffai__vocabulary *v, const ffai__text *tokens, size_t count, ffai_error *err)
+/* A slot is 0 where it is free, else an id below seven bits of its text's hash and a 1: most ids of other texts are
+ * told apart without a look at them. */
+static uint32_t slot_tag(uint64_t hash)
 {
-    size_t bytes = 0;
+    return (uint32_t)(hash >> 32 | 0x80000000u) & ~(uint32_t)FFAI__TOKEN_ID_MAX;
+}
+
+static bool is_token(const ffai__vocabulary *v, uint32_t id, const char *text, size_t size)
+{
+    const uint32_t start = v->starts[id];
+    return v->starts[id + 1] - start == size + 1 && memcmp(v->texts + start, text, size) == 0;
+}
+
+/* The slot of the token of this text, or the free one where it belongs. */
+static uint32_t *find_slot(const ffai__vocabulary *v, uint64_t hash, const char *text, size_t size)
+{
+    const uint32_t tag = slot_tag(hash);
+    for (size_t i = (size_t)hash & v->slots_mask;; i = (i + 1) & v->slots_mask) {
+        const uint32_t slot = v->slots[i];
+        const uint32_t id = slot & FFAI__TOKEN_ID_MAX;
+        if (!slot || ((slot ^ id) == tag && is_token(v, id, text, size)))
+            return &v->slots[i];
+    }
+}
+
+static ffai_status allocate(ffai__vocabulary *v, const ffai__text *tokens, size_t count, const char *place,
+                            ffai_error *err)
+{
+    uint64_t bytes = 0;
     for (size_t id = 0; id < count; id++) {
-        bytes += tokens[id].data ? tokens[id].size + 1 : 0;
+        bytes += tokens[id].data ? (uint64_t)tokens[id].size + 1 : 0;
         v->model_count += tokens[id].data != NULL;
     }
+    if (bytes > UINT32_MAX)
+        return ffai__fail(err, FFAI_E_LIMIT, "%s: vocab: has %llu bytes of tokens", place, (unsigned long long)bytes);
+    size_t slots = 16;
+    while (slots / 2 < v->model_count)
+        slots *= 2;
     v->tokens = ffai__calloc(count, sizeof *v->tokens);
-    v->texts = ffai__malloc(bytes);
-    v->ids = ffai__string_map_new(v->model_count);
-    if (!v->tokens || !v->texts || !v->ids)
+    v->texts = ffai__malloc((size_t)bytes);
+    v->starts = ffai__array(count + 1, sizeof *v->starts);
+    v->slots = ffai__calloc(slots, sizeof *v->slots);
+    if (!v->tokens || !v->texts || !v->starts || !v->slots)
         return ffai__fail_memory(err, "a vocabulary", bytes + count * sizeof *v->tokens);
     v->count = (uint32_t)count;
     v->capacity = count;
+    v->slots_mask = slots - 1;
+    v->seed = (uint64_t)(uintptr_t)v->slots;
     return FFAI_OK;
 }
 
-static ffai_status add_token(ffai__vocabulary *v, char *text, const ffai__text *token, uint32_t id, const char *place,
+static ffai_status add_token(ffai__vocabulary *v, const ffai__text *token, uint32_t id, const char *place,
                              ffai_error *err)
 {
+    char *text = v->texts + v->starts[id];
     memcpy(text, token->data, token->size);
     text[token->size] = 0;
+    v->starts[id + 1] = v->starts[id] + (uint32_t)token->size + 1;
     v->tokens[id] = (ffai__token){text, (uint32_t)token->size, 0};
-    switch (ffai__string_map_add(v->ids, text, token->size, id)) {
-    case FFAI__MAP_NEW:
-        return FFAI_OK;
-    case FFAI__MAP_EXISTS:
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: vocab: token \"%.100s\" is there twice, as %u and %u", place, text,
-                          (unsigned)ffai__vocabulary_find(v, text, token->size), (unsigned)id);
-    case FFAI__MAP_NO_MEMORY:
-        break;
-    }
-    return ffai__fail_memory(err, "a vocabulary", token->size);
+    const uint64_t hash = ffai__hash_bytes(text, token->size, v->seed);
+    uint32_t *slot = find_slot(v, hash, text, token->size);
+    if (*slot)
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: vocab: tokens %u and %u are both \"%.100s\"", place,
+                          (unsigned)(*slot & FFAI__TOKEN_ID_MAX), (unsigned)id, text);
+    *slot = slot_tag(hash) | id;
+    return FFAI_OK;
 }
 
 ffai_status ffai__vocabulary_build(ffai__vocabulary *v, const ffai__text *tokens, size_t count, const char *place,
@@ -101,13 +135,12 @@ ffai_status ffai__vocabulary_build(ffai__vocabulary *v, const ffai__text *tokens
     if (count > (size_t)FFAI__TOKEN_ID_MAX + 1)
         return ffai__fail(err, FFAI_E_LIMIT, "%s: vocab: has %zu tokens, more than %d", place, count,
                           FFAI__TOKEN_ID_MAX + 1);
-    FFAI__TRY(allocate(v, tokens, count, err));
-    char *text = v->texts;
+    FFAI__TRY(allocate(v, tokens, count, place, err));
+    v->starts[0] = 0;
     for (size_t id = 0; id < count; id++) {
-        if (!tokens[id].data)
-            continue;
-        FFAI__TRY(add_token(v, text, &tokens[id], (uint32_t)id, place, err));
-        text += tokens[id].size + 1;
+        v->starts[id + 1] = v->starts[id];
+        if (tokens[id].data)
+            FFAI__TRY(add_token(v, &tokens[id], (uint32_t)id, place, err));
     }
     return FFAI_OK;
 }
@@ -116,14 +149,15 @@ void ffai__vocabulary_free(ffai__vocabulary *v)
 {
     ffai__free(v->tokens);
     ffai__free(v->texts);
-    ffai__string_map_free(v->ids);
+    ffai__free(v->starts);
+    ffai__free(v->slots);
     *v = (ffai__vocabulary){0};
 }
 
 uint32_t ffai__vocabulary_find(const ffai__vocabulary *v, const char *text, size_t size)
 {
-    uint64_t id = 0;
-    return ffai__string_map_get(v->ids, text, size, &id) ? (uint32_t)id : FFAI__NO_TOKEN;
+    const uint32_t slot = *find_slot(v, ffai__hash_bytes(text, size, v->seed), text, size);
+    return slot ? slot & FFAI__TOKEN_ID_MAX : FFAI__NO_TOKEN;
 }
 
 static ffai_status grow(ffai__vocabulary *v, size_t count, ffai_error *err)

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "json.h"
-#include "string_map.h"
 #include "text.h"
 
 enum { FFAI__TOKEN_ID_MAX = (1 << 24) - 1 };
@@ -23,8 +22,12 @@ typedef struct ffai__vocabulary {
     uint32_t count; /* one more than the largest id */
     size_t capacity;
     uint32_t model_count;
-    ffai__string_map *ids; /* of the model's tokens alone */
-    char *texts;           /* of the model's tokens */
+    /* The model's tokens alone, whatever hides them above. */
+    char *texts;      /* one behind the other by id, each ended by a 0 */
+    uint32_t *starts; /* [their largest id + 2]: where each begins, and the next one behind it */
+    uint32_t *slots;  /* hash table of ids: at most half full, small enough to stay in a core's cache */
+    size_t slots_mask;
+    uint64_t seed;
 } ffai__vocabulary;
 
 /* From the tokens by id; data is NULL where an id has none. The texts are copied, and must all differ. */

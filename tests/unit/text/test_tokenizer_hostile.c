@@ -85,6 +85,50 @@ static void merges_must_name_known_tokens(void **state)
     ffai_tokenizer_free(load(MERGES("\"#version: 0.2\",\"a b\"")));
 }
 
+#define APART "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}"
+
+/* The tokenizer of vocabulary a, b, (none), ab, fifth with one merge; the error's message where it is refused. */
+static ffai_tokenizer *load_lists(const char *fifth, const char *merge, ffai_error *err)
+{
+    ffai__text tokens[] = {{"a", 1}, {"b", 1}, {NULL, 0}, {"ab", 2}, {fifth, strlen(fifth)}};
+    ffai__text merges[] = {{merge, strlen(merge)}};
+    const ffai__tokenizer_lists lists = {tokens, 5, merges, 1};
+    ffai_tokenizer *t = NULL;
+    ffai__tokenizer_parse(&t, APART, strlen(APART), &lists, "test", err);
+    return t;
+}
+
+static void refused_lists(const char *fifth, const char *merge, const char *words)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    assert_null(load_lists(fifth, merge, &err));
+    assert_int_equal(err.status, FFAI_E_FORMAT);
+    if (!strstr(err.message, words))
+        fail_msg("\"%s\", not \"%s\"", err.message, words);
+}
+
+static void lists_beside_the_json_are_checked_as_it_is(void **state)
+{
+    (void)state;
+    refused_lists("a", "a b", "test: model: vocab: tokens 0 and 4 are both \"a\"");
+    refused_lists("c", "a d", "merges[0]: token \"d\" is not in the vocabulary");
+    refused_lists("c", "b a", "\"ba\" is not in the vocabulary");
+    refused_lists("c", "ab", "merges[0]: must be two tokens");
+    refused_lists("c", "", "merges[0]: must be two tokens");
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_tokenizer *t = load_lists("c", "a b", &err);
+    assert_non_null(t);
+    int32_t *ids = NULL;
+    size_t count = 0;
+    assert_int_equal(ffai_tokenizer_encode(&ids, &count, t, "abc", 3, NULL, &err), FFAI_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(ids[0], 3);
+    assert_int_equal(ids[1], 4);
+    assert_null(ffai_tokenizer_token(t, 2));
+    ffai_free(ids);
+    ffai_tokenizer_free(t);
+}
+
 static void endless_nesting_is_refused(void **state)
 {
     (void)state;
@@ -340,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_tokenizer_is_refused),
         cmocka_unit_test(hostile_ids_are_refused),
         cmocka_unit_test(merges_must_name_known_tokens),
+        cmocka_unit_test(lists_beside_the_json_are_checked_as_it_is),
         cmocka_unit_test(endless_nesting_is_refused),
         cmocka_unit_test(a_regex_that_cannot_be_read_is_an_error_and_no_guess),
         cmocka_unit_test(a_catastrophic_regex_ends_in_a_limit),
