@@ -10,6 +10,8 @@
 
 #include "alloc.h"
 
+#define RELEASE_BYTES ((uint64_t)4 << 20)
+
 ffai_status ffai__region_reserve(ffai__region *region, uint64_t bytes, ffai__region_kind kind, const char *what,
                                  ffai_error *err)
 {
@@ -33,6 +35,11 @@ void ffai__region_release(ffai__region *region)
     if (region->data)
         munmap(region->data, (size_t)region->bytes);
     *region = (ffai__region){NULL, 0};
+}
+
+static uintptr_t least(uintptr_t a, uintptr_t b)
+{
+    return a < b ? a : b;
 }
 
 static bool add_range(ffai__file_ranges *ranges, uintptr_t begin, uintptr_t end)
@@ -74,16 +81,31 @@ void ffai__file_ranges_free(ffai__file_ranges *ranges)
     *ranges = (ffai__file_ranges){NULL, 0};
 }
 
-void ffai__file_ranges_drop(const ffai__file_ranges *ranges, const void *data, uint64_t bytes)
+void ffai__file_release_finish(ffai__file_release *release)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     /* Down on both sides: the first page's other bytes belong to what was done with before. */
-    const uintptr_t begin = (uintptr_t)data / page * page;
-    const uintptr_t end = ((uintptr_t)data + (uintptr_t)bytes) / page * page;
-    for (size_t i = 0; i < ranges->count; i++) {
-        const uintptr_t from = begin > ranges->ranges[i].begin ? begin : ranges->ranges[i].begin;
-        const uintptr_t to = end < ranges->ranges[i].end ? end : ranges->ranges[i].end;
-        if (to > from)
-            madvise((void *)from, to - from, MADV_DONTNEED);
-    }
+    const uintptr_t begin = release->begin / page * page;
+    const uintptr_t end = release->end / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    *release = (ffai__file_release){0, 0, release->range, 0};
+}
+
+void ffai__file_release_add(ffai__file_release *release, const ffai__file_ranges *ranges, const void *data,
+                            uint64_t bytes)
+{
+    const uintptr_t begin = (uintptr_t)data;
+    size_t range = 0;
+    while (range < ranges->count && (begin < ranges->ranges[range].begin || begin >= ranges->ranges[range].end))
+        range++;
+    if (range == ranges->count)
+        return;
+    if (release->bytes && (release->bytes >= RELEASE_BYTES || release->range != range))
+        ffai__file_release_finish(release);
+    const uintptr_t end = least(begin + (uintptr_t)bytes, ranges->ranges[range].end);
+    release->begin = release->bytes ? least(release->begin, begin) : begin;
+    release->end = release->end > end ? release->end : end;
+    release->range = range;
+    release->bytes += bytes;
 }

@@ -35,8 +35,20 @@ typedef struct ffai__file_ranges {
 /* Leaves no ranges where the system does not tell or memory is short. */
 void ffai__file_ranges_find(ffai__file_ranges *ranges);
 void ffai__file_ranges_free(ffai__file_ranges *ranges);
-/* Let go of the pages under [data, data + bytes) if they are of such a mapping; they are read again from the file
- * when needed again. Other memory is left alone. */
-void ffai__file_ranges_drop(const ffai__file_ranges *ranges, const void *data, uint64_t bytes);
+
+/* Letting go of mapped pages whose bytes are done with, several megabytes at once, because each time interrupts every
+ * thread: of all between the lowest and the highest byte added since the last time. Pages that are still wanted are
+ * mapped again when they are touched. Starts as all zeros; one thread's own. */
+typedef struct ffai__file_release {
+    uintptr_t begin; /* of one mapping alone: what lies beyond it is not ours */
+    uintptr_t end;
+    size_t range;
+    uint64_t bytes; /* added since the last time */
+} ffai__file_release;
+
+/* [data, data + bytes) is done with. Memory of none of these mappings is left alone. */
+void ffai__file_release_add(ffai__file_release *release, const ffai__file_ranges *ranges, const void *data,
+                            uint64_t bytes);
+void ffai__file_release_finish(ffai__file_release *release);
 
 #endif

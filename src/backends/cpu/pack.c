@@ -9,15 +9,15 @@
 
 /* Pages of the machine and of first touch: matrices begin on one. */
 #define MATRIX_ALIGNMENT ((uint64_t)4096)
-/* Stored bytes that are packed between two looks at progress and cancellation, and let go of at once: each time
- * interrupts every thread. */
+/* Stored bytes that are packed between two looks at progress and cancellation. */
 #define PORTION_BYTES ((uint64_t)4 << 20)
 
 typedef struct packing {
     ffai__cpu_plan *plan;
     const ffai__plan_options *options;
     ffai__file_ranges files;
-    uint8_t *scratch; /* [threads][scratch_bytes] */
+    ffai__file_release *releases; /* [threads] */
+    uint8_t *scratch;             /* [threads][scratch_bytes] */
     size_t scratch_bytes;
     uint64_t total_bytes;
     _Atomic uint64_t done_bytes;
@@ -121,18 +121,20 @@ static ffai_status reserve_tiles(ffai__cpu_plan *plan, ffai_error *err)
     return FFAI_OK;
 }
 
-/* Bytes of a weight from row first to row last. Where the file orders rows of a head otherwise, a range of whole
- * heads is right and another nearly so: a page let go of too early is read again. */
-static void drop_rows(const packing *p, const ffai__weight *weight, int64_t first, int64_t last)
+/* Bytes of a weight from row first to row last, packed. Where the file orders rows of a head otherwise, a range of
+ * whole heads is right and another nearly so. */
+static void release_rows(const packing *p, const ffai__weight *weight, int64_t first, int64_t last, int thread)
 {
+    ffai__file_release *release = &p->releases[thread];
     const uint64_t row = ffai__weight_row_bytes(weight);
     const uint64_t count = (uint64_t)(last - first);
-    ffai__file_ranges_drop(&p->files, (const uint8_t *)weight->data + (uint64_t)first * row, count * row);
+    ffai__file_release_add(release, &p->files, (const uint8_t *)weight->data + (uint64_t)first * row, count * row);
     if (weight->packing != FFAI__MLX_AFFINE)
         return;
     const uint64_t scales = (uint64_t)(weight->columns / weight->group_size) * ffai__dtype_size(weight->scale_dtype);
-    ffai__file_ranges_drop(&p->files, (const uint8_t *)weight->scales + (uint64_t)first * scales, count * scales);
-    ffai__file_ranges_drop(&p->files, (const uint8_t *)weight->biases + (uint64_t)first * scales, count * scales);
+    const uint64_t from = (uint64_t)first * scales;
+    ffai__file_release_add(release, &p->files, (const uint8_t *)weight->scales + from, count * scales);
+    ffai__file_release_add(release, &p->files, (const uint8_t *)weight->biases + from, count * scales);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -158,7 +160,8 @@ static void fill_tiles(packing *p, const ffai__packed *packed, int64_t first, in
     for (int64_t tile = first; tile < last && !atomic_load(&p->cancelled); tile += portion) {
         const int64_t end = least(tile + portion, last);
         ffai__packed_fill(packed, tile, end, scratch);
-        drop_rows(p, packed->weight, tile * FFAI__TILE_ROWS, least(end * FFAI__TILE_ROWS, packed->weight->rows));
+        release_rows(p, packed->weight, tile * FFAI__TILE_ROWS, least(end * FFAI__TILE_ROWS, packed->weight->rows),
+                     thread);
         atomic_fetch_add(&p->done_bytes, (uint64_t)(end - tile) * packed->tile_bytes);
         report(p, thread);
     }
@@ -173,6 +176,7 @@ static void fill_share(void *context, int thread, int num_threads)
         const ffai__share share = ffai__share_of(packed->num_tiles, thread, num_threads);
         fill_tiles(p, packed, share.begin, share.end, thread);
     }
+    ffai__file_release_finish(&p->releases[thread]);
 }
 
 static ffai_status fill(packing *p, ffai_error *err)
@@ -195,13 +199,15 @@ static ffai_status fill_matrices(ffai__cpu_plan *plan, const ffai__plan_options 
         p.scratch_bytes = bytes > p.scratch_bytes ? bytes : p.scratch_bytes;
         p.total_bytes += (uint64_t)plan->packed[i].num_tiles * plan->packed[i].tile_bytes;
     }
+    p.releases = ffai__calloc((size_t)plan->threads, sizeof *p.releases);
     p.scratch = ffai__malloc_aligned(p.scratch_bytes * (size_t)plan->threads);
-    if (!p.scratch)
-        return ffai__fail_memory(err, "packing weights", p.scratch_bytes * (size_t)plan->threads);
     ffai__file_ranges_find(&p.files);
-    const ffai_status status = fill(&p, err);
+    const ffai_status status = p.releases && p.scratch
+                                   ? fill(&p, err)
+                                   : ffai__fail_memory(err, "packing weights", p.scratch_bytes * (size_t)plan->threads);
     ffai__file_ranges_free(&p.files);
     ffai__free_aligned(p.scratch);
+    ffai__free(p.releases);
     return status;
 }
 
