@@ -220,9 +220,9 @@ ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *optio
     if (!plan->packed || !plan->matrices || !plan->vectors)
         return ffai__fail_memory(err, "a plan", values * sizeof *plan->packed);
     FFAI__TRY(plan_matrices(plan, options, err));
-    FFAI__TRY(read_vectors(plan, err));
     FFAI__TRY(reserve_tiles(plan, err));
-    return fill_matrices(plan, options, err);
+    FFAI__TRY(fill_matrices(plan, options, err));
+    return read_vectors(plan, err); /* last: they lie all over the file, and who touches a place first waits for it */
 }
 
 void ffai__cpu_unpack(ffai__cpu_plan *plan)
