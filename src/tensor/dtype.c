@@ -35,25 +35,6 @@ bool ffai__dtype_is_float(ffai__dtype dtype)
     return dtype == FFAI__F32 || dtype == FFAI__F16 || dtype == FFAI__BF16;
 }
 
-float ffai__f16_to_f32(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    const uint32_t exponent = (half >> 10) & 0x1Fu;
-    const uint32_t mantissa = half & 0x3FFu;
-    uint32_t bits = 0;
-    if (exponent == 0) {
-        const float magnitude = (float)mantissa * 0x1p-24f; /* subnormal or zero: exact in float32 */
-        return sign ? -magnitude : magnitude;
-    }
-    if (exponent == 31)
-        bits = sign | 0x7F800000u | mantissa << 13;
-    else
-        bits = sign | (exponent + 112u) << 23 | mantissa << 13;
-    float value = 0;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 uint16_t ffai__f32_to_f16(float value)
 {
     uint32_t bits = 0;
@@ -76,24 +57,41 @@ uint16_t ffai__f32_to_f16(float value)
     return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+/* Blocks of a known length become vectors. */
+static inline __attribute__((always_inline)) void widen(float *restrict out, const unsigned char *restrict bytes,
+                                                        size_t count, float (*to_f32)(uint16_t half))
+{
+    enum { BLOCK = 16 };
+    uint16_t halves[BLOCK] = {0};
+    for (; count >= BLOCK; count -= BLOCK, out += BLOCK, bytes += sizeof halves) {
+        memcpy(halves, bytes, sizeof halves);
+        for (size_t i = 0; i < BLOCK; i++)
+            out[i] = to_f32(halves[i]);
+    }
+    memcpy(halves, bytes, count * sizeof *halves);
+    for (size_t i = 0; i < count; i++)
+        out[i] = to_f32(halves[i]);
+}
+
+static void narrow_f64(float *out, const unsigned char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value = 0;
+        memcpy(&value, bytes + i * sizeof value, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
 void ffai__to_f32(float *out, const void *data, ffai__dtype dtype, size_t count)
 {
-    const unsigned char *bytes = data;
-    if (dtype == FFAI__F32) {
+    if (dtype == FFAI__F32)
         memcpy(out, data, count * sizeof *out);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (dtype == FFAI__F64) {
-            double value = 0;
-            memcpy(&value, bytes + i * sizeof value, sizeof value);
-            out[i] = (float)value;
-        } else {
-            uint16_t half = 0;
-            memcpy(&half, bytes + i * sizeof half, sizeof half);
-            out[i] = dtype == FFAI__BF16 ? ffai__bf16_to_f32(half) : ffai__f16_to_f32(half);
-        }
-    }
+    else if (dtype == FFAI__F64)
+        narrow_f64(out, data, count);
+    else if (dtype == FFAI__BF16)
+        widen(out, data, count, ffai__bf16_to_f32);
+    else
+        widen(out, data, count, ffai__f16_to_f32);
 }
 
 void ffai__from_f32(void *out, ffai__dtype dtype, const float *values, size_t count)

@@ -56,7 +56,23 @@ static inline uint16_t ffai__f32_to_bf16(float value)
 }
 
 #define FFAI__F16_MOST 65504.0f /* the largest finite number */
-float ffai__f16_to_f32(uint16_t half);
+
+/* Without a branch, so that loops become vectors. The biases of the exponents differ by 112: a product with 2^112 is
+ * exact, of subnormal numbers too. */
+static inline float ffai__f16_to_f32(uint16_t half)
+{
+    const uint32_t magnitude = half & 0x7FFFu;
+    const uint32_t infinite = 0u - ((magnitude + 0x400u) >> 15); /* or not a number: all ones */
+    uint32_t bits = magnitude << 13;
+    float value = 0;
+    memcpy(&value, &bits, sizeof value);
+    value *= 0x1p112f;
+    memcpy(&bits, &value, sizeof bits);
+    bits |= (infinite & 0x7F800000u) | (uint32_t)(half >> 15) << 31;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 uint16_t ffai__f32_to_f16(float value); /* nearest, ties to even; overflow gives infinity */
 
 /* Read count elements of a float dtype (F64 too) at data, which may be unaligned, into float32. */

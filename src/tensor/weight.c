@@ -177,6 +177,16 @@ void ffai__weight_read_codes(uint8_t *codes, float *scales, float *biases, const
                         weight->packing);
 }
 
+/* n is a multiple of 16, as groups are: loops of a known length become vectors. */
+static void scale_codes(float *restrict out, const uint8_t *restrict codes, int64_t n, float scale, float bias)
+{
+    enum { BLOCK = 16 };
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        for (int i = 0; i < BLOCK; i++)
+            out[first + i] = scale * (float)codes[first + i] + bias;
+    }
+}
+
 /* The affine row group by group, through a small buffer of codes. */
 static void read_affine(float *out, const ffai__weight *weight, int64_t row)
 {
@@ -199,8 +209,7 @@ static void read_affine(float *out, const ffai__weight *weight, int64_t row)
             const size_t at = (size_t)g * gguf_block_bytes(weight->packing);
             read_gguf_block(codes, &scale, &bias, bytes + at, weight->packing);
         }
-        for (int64_t i = 0; i < group; i++)
-            out[g * group + i] = scale * (float)codes[i] + bias;
+        scale_codes(out + g * group, codes, group, scale, bias);
     }
 }
 
