@@ -21,6 +21,9 @@ typedef struct ffai__plan {
 
 typedef struct ffai__run {
     ffai__plan *plan;
+    int32_t num_rows; /* of the last step */
+    int32_t num_outputs;
+    bool drew;
 } ffai__run;
 
 typedef enum ffai__activations {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "results.h"
 #include "step_check.h"
 
 static void cpu_unload(ffai__plan *base)
@@ -236,9 +237,7 @@ static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error 
     FFAI__TRY(check_step(run, step, err));
     run->step = step;
     run->mode = step->num_rows == 1 ? FFAI__ONE_ROW : FFAI__MANY_ROWS;
-    run->num_rows = step->num_rows;
-    run->num_outputs = step->num_outputs;
-    run->drew = step->draws != NULL;
+    ffai__results_of(base, step);
     for (int i = 0; i < run->num_cursors; i++)
         atomic_store_explicit(&run->cursors[i], 0, memory_order_relaxed);
     if (run->options.keep_values) /* all ones are not a number: what is read before it is written shows */
@@ -256,10 +255,7 @@ static float *value_data(const ffai__cpu_run *run, ffai__value value)
 static ffai_status cpu_collect(ffai__run *base, int32_t *ids, const float **logits, ffai_error *err)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
-    if (ids && !run->drew)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "the last step drew no tokens");
-    if (ids && run->num_outputs)
-        memcpy(ids, run->ids, (size_t)run->num_outputs * sizeof *ids);
+    FFAI__TRY(ffai__results_ids(ids, base, run->ids, err));
     if (logits)
         *logits = value_data(run, run->program->logits);
     return FFAI_OK;
@@ -268,13 +264,11 @@ static ffai_status cpu_collect(ffai__run *base, int32_t *ids, const float **logi
 static ffai_status cpu_read(ffai__run *base, ffai__value value, float *out, ffai_error *err)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
+    size_t floats = 0;
     if (!run->options.keep_values)
         return ffai__fail(err, FFAI_E_ARGUMENT, "this run does not keep values");
-    if (value < 0 || (size_t)value >= run->program->num_values || run->program->values[value].kind != FFAI__ACTIVATION)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "value %d is not an activation", value);
-    const ffai__value_info *info = &run->program->values[value];
-    const int32_t rows = info->rows == FFAI__ROWS_R ? run->num_outputs : run->num_rows;
-    memcpy(out, value_data(run, value), (size_t)rows * (size_t)info->columns * sizeof *out);
+    FFAI__TRY(ffai__results_size(&floats, base, value, err));
+    memcpy(out, value_data(run, value), floats * sizeof *out);
     return FFAI_OK;
 }
 

@@ -136,9 +136,6 @@ typedef struct ffai__cpu_run {
     const ffai__step *step; /* while one runs */
     ffai__cpu_mode mode;
     uint64_t num_steps;
-    int32_t num_rows; /* of the last step */
-    int32_t num_outputs;
-    bool drew;
 } ffai__cpu_run;
 
 /* Make the run's actions from the program (actions.c). */

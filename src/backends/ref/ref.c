@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "results.h"
 #include "sampling.h"
 #include "step_check.h"
 
@@ -161,19 +162,14 @@ static ffai_status ref_step(ffai__run *base, const ffai__step *step, ffai_error 
     FFAI__TRY(ffai__step_check(step, run->program, &run->options, err));
     for (size_t i = 0; i < run->program->num_instructions; i++)
         ref_execute(run, &run->program->instructions[i], step);
-    run->num_rows = step->num_rows;
-    run->num_outputs = step->num_outputs;
-    run->drew = step->draws != NULL;
+    ffai__results_of(base, step);
     return FFAI_OK;
 }
 
 static ffai_status ref_collect(ffai__run *base, int32_t *ids, const float **logits, ffai_error *err)
 {
     const ref_run *run = (const ref_run *)base;
-    if (ids && !run->drew)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "the last step drew no tokens");
-    if (ids && run->num_outputs)
-        memcpy(ids, run->ids, (size_t)run->num_outputs * sizeof *ids);
+    FFAI__TRY(ffai__results_ids(ids, base, run->ids, err));
     if (logits)
         *logits = run->values[run->program->logits];
     return FFAI_OK;
@@ -182,11 +178,9 @@ static ffai_status ref_collect(ffai__run *base, int32_t *ids, const float **logi
 static ffai_status ref_read(ffai__run *base, ffai__value value, float *values, ffai_error *err)
 {
     const ref_run *run = (const ref_run *)base;
-    if (value < 0 || (size_t)value >= run->program->num_values || !run->values[value])
-        return ffai__fail(err, FFAI_E_ARGUMENT, "value %d is not an activation", value);
-    const ffai__value_info *info = &run->program->values[value];
-    const int32_t num_rows = info->rows == FFAI__ROWS_R ? run->num_outputs : run->num_rows;
-    memcpy(values, run->values[value], (size_t)num_rows * (size_t)info->columns * sizeof *values);
+    size_t floats = 0;
+    FFAI__TRY(ffai__results_size(&floats, base, value, err));
+    memcpy(values, run->values[value], floats * sizeof *values);
     return FFAI_OK;
 }
 

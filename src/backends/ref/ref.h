@@ -18,9 +18,6 @@ typedef struct ref_run {
     float *scores;      /* [max_context] */
     float *draw_logits; /* [vocab_size]: penalties change them */
     void *sample_scratch;
-    int32_t num_rows; /* of the last step */
-    int32_t num_outputs;
-    bool drew;
 } ref_run;
 
 /* Run one instruction for a step. Inputs and outputs are run->values. */
