@@ -7,6 +7,7 @@
 #include "check.h"
 #include "json_reading.h"
 #include "process.h"
+#include "refusals.h"
 
 /* Some 80 MB of weights, and little to compute. */
 #define SMALL "bench", "--shape", "smollm2-135m", "--bits", "4", "--prompt-tokens", "8", "--gen-tokens", "4"
@@ -25,36 +26,26 @@ static double number_at(json_t *object, const char *path)
 
 static void what_contradicts_or_is_missing_is_refused(void)
 {
-    static const struct {
-        const char *arguments[12];
-        const char *message;
-    } refusals[] = {
-        {{"bench"}, "bench: --model: is missing: give it or --shape"},
-        {{"bench", "-m", "/nonexistent", "--shape", "qwen3-4b", "--bits", "4"}, "bench: --shape: contradicts --model"},
-        {{"bench", "--shape", "qwen3-4b"}, "bench: --bits: is missing"},
-        {{"bench", "-m", "/nonexistent", "--bits", "4"}, "bench: --bits: goes with --shape"},
-        {{"bench", "-m", "/nonexistent", "--group-size", "64"}, "bench: --group-size: goes with --shape"},
-        {{"bench", "-m", "/nonexistent", "--layers", "2"}, "bench: --layers: goes with --shape"},
-        {{"bench", "--shape", "qwen3-4b", "--bits", "16", "--group-size", "64"}, "--group-size: contradicts --bits 16"},
-        {{"bench", "--shape", "qwen3-5b", "--bits", "4"}, "--shape: \"qwen3-5b\" is none of smollm2-135m|"},
-        {{"bench", "--shape", "qwen3-4b", "--bits", "7"}, "--bits: \"7\" is none of 16|8|6|5|4|3|2"},
-        {{"bench", "--shape", "qwen3-4b", "--bits", "4", "--group-size", "48"}, "--group-size: \"48\" is none of"},
-        {{"bench", "-m", "/nonexistent", "--depth", "0,x"}, "bench: --depth: entry 2 is not a whole number"},
-        {{"bench", "-m", "/nonexistent", "--depth", "2000000000"}, "--depth: 2000000000 is out of range"},
-        {{"bench", "-m", "/nonexistent", "--depth", "-1"}, "--depth: entry 1 is not a whole number"},
-        {{"bench", "-m", "/nonexistent", "--repeat", "0"}, "bench: --repeat: 0 is out of range: 1 to 1000"},
-        {{"bench", "-m", "/nonexistent", "--prompt-tokens", "0", "--gen-tokens", "0"}, "there is nothing to measure"},
-        {{"bench", "-m", "/nonexistent", "--threads", "0"}, "bench: --threads: 0 is out of range"},
-        {{"bench", "--shape", "smollm2-135m", "--bits", "4", "--depth", "8000"},
-         "make 8640 tokens; smollm2-135m has a context of 8192"},
+    static const refusal refusals[] = {
+        {"bench", "bench: --model: is missing: give it or --shape"},
+        {"bench -m /nonexistent --shape qwen3-4b --bits 4", "bench: --shape: contradicts --model"},
+        {"bench --shape qwen3-4b", "bench: --bits: is missing"},
+        {"bench -m /nonexistent --bits 4", "bench: --bits: goes with --shape"},
+        {"bench -m /nonexistent --group-size 64", "bench: --group-size: goes with --shape"},
+        {"bench -m /nonexistent --layers 2", "bench: --layers: goes with --shape"},
+        {"bench --shape qwen3-4b --bits 16 --group-size 64", "--group-size: contradicts --bits 16"},
+        {"bench --shape qwen3-5b --bits 4", "--shape: \"qwen3-5b\" is none of smollm2-135m|"},
+        {"bench --shape qwen3-4b --bits 7", "--bits: \"7\" is none of 16|8|6|5|4|3|2"},
+        {"bench --shape qwen3-4b --bits 4 --group-size 48", "--group-size: \"48\" is none of"},
+        {"bench -m /nonexistent --depth 0,x", "bench: --depth: entry 2 is not a whole number"},
+        {"bench -m /nonexistent --depth 2000000000", "--depth: 2000000000 is out of range"},
+        {"bench -m /nonexistent --depth -1", "--depth: entry 1 is not a whole number"},
+        {"bench -m /nonexistent --repeat 0", "bench: --repeat: 0 is out of range: 1 to 1000"},
+        {"bench -m /nonexistent --prompt-tokens 0 --gen-tokens 0", "there is nothing to measure"},
+        {"bench -m /nonexistent --threads 0", "bench: --threads: 0 is out of range"},
+        {"bench --shape smollm2-135m --bits 4 --depth 8000", "make 8640 tokens; smollm2-135m has a context of 8192"},
     };
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        outcome o;
-        process_run(&o, &(setting){0}, refusals[i].arguments);
-        CHECK_OUTCOME(o, 2, refusals[i].message);
-        CHECK(o.out_size == 0);
-        outcome_release(&o);
-    }
+    CHECK_REFUSALS(refusals);
 }
 
 static void a_model_that_is_not_there_is_an_error(void)
@@ -75,10 +66,10 @@ static void a_checkpoint_with_too_small_a_context_is_an_error(void)
 
 static void every_shape_is_in_the_help(void)
 {
-    outcome help, refusal;
+    outcome help, refused;
     RUN(help, NULL, "help", "bench");
-    RUN(refusal, NULL, "bench", "--shape", "x", "--bits", "4");
-    char *list = refusal.err ? strstr(refusal.err, "none of ") : NULL;
+    RUN(refused, NULL, "bench", "--shape", "x", "--bits", "4");
+    char *list = refused.err ? strstr(refused.err, "none of ") : NULL;
     if (CHECK(list != NULL)) {
         list += strlen("none of ");
         list[strcspn(list, "\n")] = 0;
@@ -86,7 +77,7 @@ static void every_shape_is_in_the_help(void)
             check_says(strstr(help.out, name) != NULL, __FILE__, __LINE__, "%s is missing", name);
     }
     outcome_release(&help);
-    outcome_release(&refusal);
+    outcome_release(&refused);
 }
 
 /* One run gives rates that agree with each other. */

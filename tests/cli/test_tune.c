@@ -7,6 +7,7 @@
 #include "check.h"
 #include "json_reading.h"
 #include "process.h"
+#include "refusals.h"
 
 /* The user's own cache is none of these tests'. */
 static void use_cache(void)
@@ -28,23 +29,14 @@ static void leave_cache(const char *before)
 
 static void what_contradicts_or_is_missing_is_refused(void)
 {
-    static const struct {
-        const char *arguments[8];
-        const char *message;
-    } refusals[] = {
-        {{"tune"}, "tune: --model: is missing: give it or --shape"},
-        {{"tune", "--shape", "qwen3-4b"}, "tune: --bits: is missing"},
-        {{"tune", "-m", "/nonexistent", "--shape", "qwen3-4b", "--bits", "4"}, "tune: --shape: contradicts --model"},
-        {{"tune", "-m", "/nonexistent", "--bits", "4"}, "tune: --bits: goes with --shape"},
-        {{"tune", "--forget", "-m", "/nonexistent"}, "tune: --forget: is for every model"},
+    static const refusal refusals[] = {
+        {"tune", "tune: --model: is missing: give it or --shape"},
+        {"tune --shape qwen3-4b", "tune: --bits: is missing"},
+        {"tune -m /nonexistent --shape qwen3-4b --bits 4", "tune: --shape: contradicts --model"},
+        {"tune -m /nonexistent --bits 4", "tune: --bits: goes with --shape"},
+        {"tune --forget -m /nonexistent", "tune: --forget: is for every model"},
     };
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        outcome o;
-        process_run(&o, &(setting){0}, refusals[i].arguments);
-        CHECK_OUTCOME(o, 2, refusals[i].message);
-        CHECK(o.out_size == 0);
-        outcome_release(&o);
-    }
+    CHECK_REFUSALS(refusals);
 }
 
 static void check_stats(const char *words)
