@@ -164,13 +164,19 @@ static ffai_status generate_and_fork(digest *d, ffai_session *s, ffai_error *err
     return FFAI_OK;
 }
 
-static ffai_status generate_in_a_new_session(digest *d, ffai_error *err)
+static ffai_status in_a_new_session(digest *d, ffai_status (*run)(digest *d, ffai_session *s, ffai_error *err),
+                                    ffai_error *err)
 {
     ffai_session *s = NULL;
     TRY(open_session(&s, err));
-    const ffai_status status = generate_and_fork(d, s, err);
+    const ffai_status status = run(d, s, err);
     ffai_session_close(s);
     return status;
+}
+
+static ffai_status generate_in_a_new_session(digest *d, ffai_error *err)
+{
+    return in_a_new_session(d, generate_and_fork, err);
 }
 
 static bool open_everything(ffai_error *err)
@@ -439,11 +445,7 @@ static ffai_status add_profile(digest *d, ffai_session *timed, ffai_error *err)
 
 static ffai_status profile(digest *d, ffai_error *err)
 {
-    ffai_session *timed = NULL;
-    TRY(open_session(&timed, err));
-    const ffai_status status = add_profile(d, timed, err);
-    ffai_session_close(timed);
-    return status;
+    return in_a_new_session(d, add_profile, err);
 }
 
 const scenario scenarios[] = {
