@@ -31,7 +31,8 @@ const json_t *ffai__checkpoint_generation_config(const ffai__checkpoint *checkpo
 
 /* tokenizer.json as bytes, freed with ffai__free by the caller. FFAI_E_NOT_FOUND if there is none. Where lists is
  * not NULL, a GGUF file's vocabulary and merges come in it instead, and the JSON's are empty: freed by the caller, the
- * texts as long as the checkpoint lives. */
+ * texts as long as the checkpoint lives. Tokens of a list may be equal: whoever makes a tokenizer of it refuses that.
+ */
 ffai_status ffai__checkpoint_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists,
                                             const ffai__checkpoint *checkpoint, ffai_error *err);
 /* tokenizer_config.json as a new reference; an empty object where there is none. The chat template is in it
