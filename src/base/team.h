@@ -1,8 +1,8 @@
 /* How many of a pool's threads are worth having while other processes take cores.
  *
- * Shares of work are equal and threads wait for each other, so a thread that has half a core makes all of them work
- * at half speed: without it the others are faster. What a thread loses to other processes says when; after a while
- * one more thread is tried again. */
+ * Threads wait for each other, so one that is not on a core while it has work in hand holds up all of them, however
+ * much the others take over: without it they are faster. What a thread loses to other processes says when; after a
+ * while one more thread is tried again. */
 #ifndef FFAI_BASE_TEAM_H
 #define FFAI_BASE_TEAM_H
 

@@ -116,6 +116,7 @@ static void emit_multiply(maker *m, int n, ffai__value residual)
     action->y = instruction->out[n];
     action->z = residual;
     action->index = slot;
+    action->product = m->run->num_products++;
     action->packed = packed;
     action->vector = bias == FFAI__NONE ? NULL : plan->vectors[bias];
 }

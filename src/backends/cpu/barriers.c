@@ -94,10 +94,9 @@ static void touch_norm(touches *t, const ffai__cpu_run *run, const ffai__action 
 
 static void touch_multiply(touches *t, const ffai__cpu_run *run, const ffai__action *a, ffai__cpu_mode mode)
 {
-    const sharing how = mode == FFAI__ONE_ROW ? elements_of(run, a->y, mode, FFAI__TILE_ROWS) : all;
     add_place(t, &run->slots[a->index], mode == FFAI__ONE_ROW ? own : all, false);
-    add_value(t, run, a->z, mode, how, false);
-    add_value(t, run, a->y, mode, how, true);
+    add_value(t, run, a->z, mode, all, false);
+    add_value(t, run, a->y, mode, all, true);
 }
 
 static void touch_prepare(touches *t, const ffai__cpu_run *run, const ffai__action *a, ffai__cpu_mode mode)

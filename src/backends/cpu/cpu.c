@@ -83,6 +83,7 @@ static void cpu_close(ffai__run *base)
     ffai__free(run->ids);
     ffai__free(run->slot_steps);
     ffai__free(run->cursors);
+    ffai__free_aligned(run->taken);
     ffai__cpu_profile_free(run->profile);
     ffai__free(run);
 }
@@ -150,6 +151,16 @@ static ffai_status reserve_tokens(ffai__cpu_run *run, ffai_error *err)
     return FFAI_OK;
 }
 
+static ffai_status reserve_taken(ffai__cpu_run *run, ffai_error *err)
+{
+    const size_t bytes = (size_t)run->num_products * (size_t)run->plan->threads * sizeof *run->taken;
+    run->taken = ffai__malloc_aligned(bytes);
+    if (!run->taken)
+        return ffai__fail_memory(err, "shares of products", bytes);
+    memset(run->taken, 0, bytes);
+    return FFAI_OK;
+}
+
 static ffai_status check_options(const ffai__run_options *options, ffai_error *err)
 {
     if (options->max_rows < 1 || options->max_outputs < 0 || options->max_sequences < 1 || options->max_context < 1 ||
@@ -167,6 +178,7 @@ static ffai_status make_run(ffai__cpu_run *run, ffai_error *err)
     FFAI__TRY(check_options(&run->options, err));
     FFAI__TRY(ffai__cpu_make_actions(run, err));
     FFAI__TRY(reserve_tokens(run, err));
+    FFAI__TRY(reserve_taken(run, err));
     FFAI__TRY(reserve_stores(run, err));
     FFAI__TRY(ffai__cpu_make_places(run, err));
     ffai__cpu_make_barriers(run);

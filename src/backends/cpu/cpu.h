@@ -12,6 +12,7 @@
 #include "kernels/kernel_table.h"
 #include "linear.h"
 #include "memory.h"
+#include "shares.h"
 #include "thread_pool.h"
 
 typedef struct ffai__cpu_plan {
@@ -69,6 +70,7 @@ typedef struct ffai__action {
     const ffai__packed *packed;
     const float *vector; /* bias or norm weight, NULL for none */
     int store;
+    int product; /* MULTIPLY: its number among them */
 } ffai__action;
 
 /* Where a value's rows lie in the workspace. */
@@ -110,6 +112,7 @@ typedef struct ffai__cpu_run {
     const ffai__rope **ropes; /* [num_ropes] distinct ones */
     int num_ropes;
     int num_cursors;
+    int num_products;
     ffai__linear_input slot_inputs[FFAI__INPUT_SLOTS];
     ffai__value slot_values[FFAI__INPUT_SLOTS]; /* what a slot holds while actions are being made */
     int next_slot;
@@ -129,6 +132,7 @@ typedef struct ffai__cpu_run {
     int32_t *ids;            /* [max_outputs] */
     uint64_t *slot_steps;    /* [max_sequences] the last step that a slot took part in */
     atomic_llong *cursors;   /* [num_cursors] the next item of an attention */
+    ffai__taken *taken;      /* [num_products, the plan's threads] tiles */
 
     ffai__cpu_profile *profile; /* NULL until it is first asked for */
     bool profiling;
@@ -180,17 +184,6 @@ void ffai__cpu_merge(const ffai__cpu_worker *w, const ffai__action *action);
 uint64_t ffai__cpu_attention_partials(int heads, int kv_heads, int head_dim);
 /* Floats of scratch that a thread needs for an attention over heads of this size. */
 uint64_t ffai__cpu_attention_scratch(int head_dim);
-
-/* A share [begin, end) of n things. */
-typedef struct ffai__share {
-    int64_t begin;
-    int64_t end;
-} ffai__share;
-
-static inline ffai__share ffai__share_of(int64_t n, int thread, int num_threads)
-{
-    return (ffai__share){n * thread / num_threads, n * (thread + 1) / num_threads};
-}
 
 /* Whether each thread makes its own copy of what the action computes in steps of one row. */
 bool ffai__cpu_replicates(const ffai__cpu_run *run, const ffai__action *action);

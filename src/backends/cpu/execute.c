@@ -98,7 +98,7 @@ typedef struct product {
     int64_t num_rows;
 } product;
 
-enum { WIDE_TILES = 4 };
+enum { WIDE_TILES = 4, FEW_BYTES = 32 * 1024 };
 
 static void multiply_block(const product *p, int64_t row, int64_t rows, int64_t first, int64_t last)
 {
@@ -124,20 +124,37 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Tiles that stay in a core's cache against one block of rows after another. */
-static void multiply_tiles(const product *p, int64_t first, int64_t last)
+/* Tiles that are taken at once: with many rows as many as stay in a core's cache while all rows go by, with few what
+ * takes some microseconds. */
+static int64_t tiles_at_once(const product *p)
 {
-    if (p->action->packed->wide) {
-        multiply_block(p, 0, p->num_rows, first, last);
-        return;
-    }
-    const int64_t rows = p->tuning->row_block;
-    const int64_t cached = p->tuning->tile_block_bytes / ((int64_t)p->action->packed->tile_bytes + 1) + 1;
-    const int64_t block = p->num_rows <= rows ? last - first : cached;
-    for (int64_t tile = first; tile < last; tile += block) {
-        for (int64_t row = 0; row < p->num_rows; row += rows)
-            multiply_block(p, row, least(rows, p->num_rows - row), tile, least(tile + block, last));
-    }
+    const int64_t tile_bytes = (int64_t)p->action->packed->tile_bytes + 1;
+    const bool few = p->num_rows <= p->tuning->row_block;
+    if (p->action->packed->wide)
+        return few ? 2 * WIDE_TILES : 4 * WIDE_TILES;
+    return (few ? FEW_BYTES : p->tuning->tile_block_bytes) / tile_bytes + 1;
+}
+
+static void multiply_tiles(const product *p, ffai__share tiles)
+{
+    const int64_t rows = p->action->packed->wide ? p->num_rows : p->tuning->row_block;
+    for (int64_t row = 0; row < p->num_rows; row += rows)
+        multiply_block(p, row, least(rows, p->num_rows - row), tiles.begin, tiles.end);
+}
+
+static void multiply_shares(const product *p, const worker *w)
+{
+    ffai__taking taking = {
+        .taken = w->run->taken + (size_t)p->action->product * (size_t)w->run->plan->threads,
+        .round = (uint32_t)w->run->num_steps,
+        .total = p->action->packed->num_tiles,
+        .block = tiles_at_once(p),
+        .thread = w->thread,
+        .num_threads = w->num_threads,
+    };
+    ffai__share tiles;
+    while (ffai__take(&taking, &tiles))
+        multiply_tiles(p, tiles);
 }
 
 /* Few tiles for many threads: shares of (tiles, block of rows). */
@@ -168,13 +185,10 @@ static void run_multiply(const worker *w, const ffai__action *a)
         .columns = ffai__cpu_columns(w->run, a->y),
         .num_rows = ffai__cpu_rows(w->run, a->y),
     };
-    if (p.num_rows > p.tuning->row_block && num_tiles < 8 * (int64_t)w->num_threads) {
+    if (p.num_rows > p.tuning->row_block && num_tiles < 8 * (int64_t)w->num_threads)
         multiply_units(&p, w);
-        return;
-    }
-    const ffai__share tiles = ffai__share_of(num_tiles, w->thread, w->num_threads);
-    if (p.num_rows > 0 && tiles.end > tiles.begin)
-        multiply_tiles(&p, tiles.begin, tiles.end);
+    else if (p.num_rows > 0)
+        multiply_shares(&p, w);
 }
 
 static void run_rotate(const worker *w, const ffai__action *a)

@@ -5,11 +5,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "cpu.h"
 #include "kernels/machine_kernels.h"
 #include "memory_info.h"
 
-enum { PASSES = 8, MAX_PEAKS = 8 };
+enum { PASSES = 8, MAX_PEAKS = 8, READ_AT_ONCE = 1 << 20 /* bytes */ };
 /* One pass over registers takes about this long. */
 #define PEAK_SECONDS 0.02
 
@@ -208,6 +209,7 @@ ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *
 typedef struct weights_reading {
     const ffai__cpu_plan *plan;
     ffai__read_kernel *read;
+    ffai__taken *taken; /* [num_packed, threads] */
     atomic_uint_least64_t sum;
 } weights_reading;
 
@@ -216,19 +218,33 @@ static void read_weights_share(void *context, int thread, int num_threads)
     weights_reading *r = context;
     for (size_t i = 0; i < r->plan->num_packed; i++) {
         const ffai__packed *packed = &r->plan->packed[i];
-        const ffai__share share = ffai__share_of(packed->num_tiles, thread, num_threads);
-        const uint8_t *tiles = packed->tiles + (uint64_t)share.begin * packed->tile_bytes;
-        atomic_fetch_add(&r->sum, r->read(tiles, (size_t)(share.end - share.begin) * packed->tile_bytes));
+        ffai__taking taking = {.taken = r->taken + i * (size_t)num_threads,
+                               .round = 1,
+                               .total = packed->num_tiles,
+                               .block = (int64_t)(READ_AT_ONCE / packed->tile_bytes) + 1,
+                               .thread = thread,
+                               .num_threads = num_threads};
+        ffai__share tiles;
+        while (ffai__take(&taking, &tiles)) {
+            const uint8_t *at = packed->tiles + (uint64_t)tiles.begin * packed->tile_bytes;
+            atomic_fetch_add(&r->sum, r->read(at, (size_t)(tiles.end - tiles.begin) * packed->tile_bytes));
+        }
     }
 }
 
 double ffai__cpu_read_weights(ffai__run *base)
 {
     ffai__cpu_run *run = (ffai__cpu_run *)base;
+    const size_t taken_bytes = run->plan->num_packed * (size_t)run->plan->threads * sizeof(ffai__taken);
     weights_reading r = {.plan = run->plan, .read = find_read(run->plan->isa)};
+    r.taken = ffai__malloc_aligned(taken_bytes);
+    if (!r.taken)
+        return 0;
+    memset(r.taken, 0, taken_bytes);
     const double begin = now();
     ffai__thread_pool_run(run->pool, read_weights_share, &r);
     const double seconds = now() - begin;
+    ffai__free_aligned(r.taken);
     double bytes = 0;
     for (size_t i = 0; i < run->plan->num_packed; i++)
         bytes += (double)run->plan->packed[i].num_tiles * (double)run->plan->packed[i].tile_bytes;
