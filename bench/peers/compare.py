@@ -27,9 +27,10 @@ from cases import CASES
 RESULTS = engines.ROOT / "bench/results/peers"
 
 
-def plain(word):
-    """A word of a command without where this machine keeps things."""
-    return str(word).replace(f"{engines.ROOT}/", "").replace(str(Path.home()), "~")
+def plain(text):
+    """A command or a document without where this machine keeps things."""
+    text = re.sub(r"/[^ \"]*/bin/(python3?)\b", r"\1", str(text))
+    return text.replace(f"{engines.ROOT}/", "").replace(str(Path.home()), "~")
 
 
 def machine():
@@ -166,7 +167,7 @@ def main():
         except subprocess.CalledProcessError as error:
             print(f"{case['text']}: ffai failed: {error.stderr.strip()}", file=sys.stderr)
             continue
-        (RESULTS / f"{case['name']}.json").write_text(json.dumps(record) + "\n")
+        (RESULTS / f"{case['name']}.json").write_text(plain(json.dumps(record)) + "\n")
         lines.append(line_of(case, record["rounds"]))
     print("\n".join(["", *lines]))
 

@@ -14,7 +14,7 @@ import subprocess
 import engines
 
 RESULTS = engines.ROOT / "bench/results/growth.json"
-TOKENS, LAYERS, DEPTHS = [128, 256, 512, 1024, 2048], [4, 8, 16, 24, 32], [0, 2048, 4096, 8192, 16384]
+TOKENS, LAYERS, DEPTHS = [128, 256, 512, 1024, 2048], [4, 8, 16, 24, 32], [0, 1024, 2048, 4096, 8192]
 
 
 def bench(args, *words):

@@ -47,8 +47,10 @@ def table(found):
         lines.append(f"| {case['text']} | {number(result['tok_s'], '.1f')} | {number(result['gb_s'], '.1f')} | "
                      f"{number(result['share'], '.0%')} | {peers} | {compare.bar_text(case)} | {met} |")
     record = found[0][1]
+    rounds = sorted({len(record["rounds"]) for _, record, _ in found})
+    rounds = " to ".join(str(n) for n in dict.fromkeys([rounds[0], rounds[-1]]))
     lines += ["", f"{record['machine']['cpu']}, {record['machine']['cores']} cores ({', '.join(record['machine']['has'])}), "
-              f"{record['threads']} threads, {record['date']}; medians of {len(record['rounds'])} interleaved rounds. "
+              f"{record['threads']} threads, {record['date']}; medians of {rounds} interleaved rounds. "
               "In brackets: our rate over the peer's in the same round. mlx ran an eighth of the tokens."]
     return "\n".join(lines)
 
@@ -65,8 +67,8 @@ def draw(found):
         peer = result["peers"]["llama.cpp"]
         axes.barh(i, peer["ratio"], color="#2a6f97", height=0.6)
         axes.plot([peer["least"], peer["most"]], [i, i], color="black", linewidth=1)
-        axes.text(0.04, i, f"{result['tok_s']:.3g} against {peer['tok_s']:.3g} tok/s", va="center", color="white",
-                  fontsize=8)
+        beside = max(peer["most"], case["ratio"] or 0) if peer["most"] > 0.6 * (case["ratio"] or 0) else peer["most"]
+        axes.text(beside + 0.1, i, f"{result['tok_s']:.3g} against {peer['tok_s']:.3g} tok/s", va="center", fontsize=8)
         if case["ratio"]:
             axes.plot([case["ratio"]] * 2, [i - 0.38, i + 0.38], color="#d00000", linewidth=2)
     axes.axvline(1, color="#6c757d", linewidth=1)

@@ -254,7 +254,11 @@ static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error 
         atomic_store_explicit(&run->cursors[i], 0, memory_order_relaxed);
     if (run->options.keep_values) /* all ones are not a number: what is read before it is written shows */
         memset(run->workspace.data, 0xFF, (size_t)run->values_bytes);
-    ffai__thread_pool_run_team(run->pool, ffai__cpu_execute, run);
+    /* Many rows take longer than what a thread loses to others at the moment says anything about. */
+    if (step->num_rows > run->tuning.row_block)
+        ffai__thread_pool_run(run->pool, ffai__cpu_execute, run);
+    else
+        ffai__thread_pool_run_team(run->pool, ffai__cpu_execute, run);
     run->step = NULL;
     return FFAI_OK;
 }
