@@ -94,7 +94,6 @@ static void few_rows(const ffai__linear_job *job)
     fixed(job);
 }
 
-#include "kernels/linear_prepare_bf16.h"
 #include "kernels/linear_tiles_affine.h"
 #include "kernels/linear_tiles_bf16.h"
 
@@ -118,26 +117,6 @@ static int32_t fixed_convert(uint8_t *out, const float *x, int64_t column, int c
 static void prepare_fixed_bytes(void *prepared, const float *x, const ffai__linear_input *input)
 {
     prepare_fixed(prepared, x, input);
-}
-
-static void prepare_rounded(void *prepared, const float *x, const ffai__linear_input *input)
-{
-    prepare_bf16(prepared, x, input, 1);
-}
-
-static void prepare_split(void *prepared, const float *x, const ffai__linear_input *input)
-{
-    prepare_bf16(prepared, x, input, 2);
-}
-
-static void multiply_rounded(const ffai__linear_job *job)
-{
-    multiply_bf16(job, 1);
-}
-
-static void multiply_split(const ffai__linear_job *job)
-{
-    multiply_bf16(job, 2);
 }
 
 static const ffai__linear_kernels affine = {

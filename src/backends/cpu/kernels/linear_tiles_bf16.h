@@ -6,6 +6,7 @@
 #ifndef FFAI_LINEAR_TILES_BF16_H
 #define FFAI_LINEAR_TILES_BF16_H
 
+#include "linear_prepare_bf16.h"
 #include "linear_tiles.h"
 
 enum { BF16_MOST_TILES = 4, BF16_TILES = 16, BF16_STEPS = TILES_COLUMNS / FFAI__SPAN_COLUMNS };
@@ -304,6 +305,27 @@ static void multiply_bf16(const ffai__linear_job *job, int parts)
     else
         bf16_many(job, parts);
     tiles_release();
+}
+
+/* Inputs rounded to bf16, and in two parts. */
+static void prepare_rounded(void *prepared, const float *x, const ffai__linear_input *input)
+{
+    prepare_bf16(prepared, x, input, 1);
+}
+
+static void prepare_split(void *prepared, const float *x, const ffai__linear_input *input)
+{
+    prepare_bf16(prepared, x, input, 2);
+}
+
+static void multiply_rounded(const ffai__linear_job *job)
+{
+    multiply_bf16(job, 1);
+}
+
+static void multiply_split(const ffai__linear_job *job)
+{
+    multiply_bf16(job, 2);
 }
 
 #endif

@@ -3,8 +3,6 @@
 #include "linear_lanes_bf16_avx512.h"
 #include "tiles.h"
 
-#include "linear_prepare_bf16.h"
-
 FFAI__ALWAYS_INLINE dot_sum dot_load(const int32_t *high, const int32_t *low)
 {
     return (dot_sum){_mm512_load_si512(high), _mm512_load_si512(low)};
@@ -17,26 +15,6 @@ static void few_rows(const ffai__linear_job *job)
 
 #include "linear_tiles_affine.h"
 #include "linear_tiles_bf16.h"
-
-static void prepare_rounded(void *prepared, const float *x, const ffai__linear_input *input)
-{
-    prepare_bf16(prepared, x, input, 1);
-}
-
-static void prepare_split(void *prepared, const float *x, const ffai__linear_input *input)
-{
-    prepare_bf16(prepared, x, input, 2);
-}
-
-static void multiply_rounded(const ffai__linear_job *job)
-{
-    multiply_bf16(job, 1);
-}
-
-static void multiply_split(const ffai__linear_job *job)
-{
-    multiply_bf16(job, 2);
-}
 
 const ffai__linear_kernels ffai__linear_amx_fixed = {
     .name = "affine fixed-point amx",

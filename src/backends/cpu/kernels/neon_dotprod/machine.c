@@ -1,28 +1,8 @@
-#include <arm_neon.h>
-
-#include "linear_kernels.h"
-
-typedef int32x4_t peak_sum;
-typedef int8x16_t peak_factor;
-
-FFAI__ALWAYS_INLINE peak_factor peak_factor_of(float zero)
-{
-    return vdupq_n_s8((int8_t)(3 + zero));
-}
-
-FFAI__ALWAYS_INLINE peak_sum peak_begin(int i)
-{
-    return vdupq_n_s32(i);
-}
+#include "machine_neon_bytes.h"
 
 FFAI__ALWAYS_INLINE peak_sum peak_step(peak_sum sum, peak_factor factor)
 {
     return vdotq_s32(sum, factor, factor);
-}
-
-FFAI__ALWAYS_INLINE float peak_value(peak_sum sum)
-{
-    return (float)vgetq_lane_s32(sum, 0);
 }
 
 #include "machine_template.h"
