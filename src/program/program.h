@@ -120,6 +120,11 @@ void ffai__program_print(FILE *out, const ffai__program *program, const char *ti
 /* One instruction as a line without its line end, into text of size bytes. */
 void ffai__instruction_print(char *text, size_t size, const ffai__program *program, size_t index);
 
+static inline bool ffai__op_multiplies(ffai__op op)
+{
+    return op == FFAI__OP_linear || op == FFAI__OP_linear_shared || op == FFAI__OP_linear_add;
+}
+
 /* Bytes of weights that one row reads, and floating-point operations a row, attention over no context. */
 uint64_t ffai__instruction_bytes(const ffai__program *program, size_t index);
 uint64_t ffai__instruction_flops(const ffai__program *program, size_t index);

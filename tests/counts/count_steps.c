@@ -112,7 +112,7 @@ static void plan_tiles(void)
         ffai__packed *p = &packed[num_packed];
         if (model.weights[i].rank != 2)
             continue;
-        if (ffai__packed_plan(p, &model.weights[i], isa, &features, FFAI__ACTIVATIONS_DEFAULT, &err) != FFAI_OK)
+        if (ffai__packed_plan(p, &model.weights[i], isa, &features, FFAI__ACTIVATIONS_FINE, &err) != FFAI_OK)
             abort();
         p->tiles = ffai__malloc_aligned((size_t)p->num_tiles * (size_t)p->tile_bytes);
         if (!p->tiles)

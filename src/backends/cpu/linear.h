@@ -42,7 +42,8 @@ typedef struct ffai__packed {
 } ffai__packed;
 
 /* Choose layout, input kind and kernels for a matrix on a tier; tiles stays NULL. activations: how
- * coarsely inputs may be rounded. FFAI_E_UNSUPPORTED names a format without kernels. */
+ * coarsely inputs may be rounded; FFAI__ACTIVATIONS_DEFAULT is for whole programs, not for one matrix.
+ * FFAI_E_UNSUPPORTED names a format without kernels. */
 ffai_status ffai__packed_plan(ffai__packed *packed, const ffai__weight *weight, ffai__isa isa,
                               const ffai__cpu_features *features, ffai__activations activations, ffai_error *err);
 /* Fill tiles [first, last) from the weight. Different ranges may be filled by different threads. scratch has

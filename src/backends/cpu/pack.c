@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "attention_products.h"
 #include "cpu.h"
 #include "memory_info.h"
 
@@ -24,15 +25,10 @@ typedef struct packing {
     atomic_bool cancelled;
 } packing;
 
-static bool multiplies(ffai__op op)
-{
-    return op == FFAI__OP_linear || op == FFAI__OP_linear_shared || op == FFAI__OP_linear_add;
-}
-
 /* Matrices of a product stand at 1, 3 and 5, each followed by its bias. */
 static int num_matrices(const ffai__instruction *instruction)
 {
-    return instruction->op == FFAI__OP_linear_shared ? FFAI__MAX_OUTPUTS : multiplies(instruction->op);
+    return instruction->op == FFAI__OP_linear_shared ? FFAI__MAX_OUTPUTS : ffai__op_multiplies(instruction->op);
 }
 
 static ffai__packed *find_packed(const ffai__cpu_plan *plan, const ffai__weight *weight)
@@ -44,31 +40,49 @@ static ffai__packed *find_packed(const ffai__cpu_plan *plan, const ffai__weight 
     return NULL;
 }
 
-static ffai_status plan_matrix(ffai__cpu_plan *plan, ffai__value value, const ffai__plan_options *options,
-                               ffai_error *err)
+static ffai_status plan_matrix(ffai__cpu_plan *plan, ffai__value value, ffai__activations activations, ffai_error *err)
 {
     const ffai__weight *weight = ffai__weight_of(plan->base.program, value);
     ffai__packed *packed = find_packed(plan, weight);
     if (!packed) {
         packed = &plan->packed[plan->num_packed];
-        FFAI__TRY(ffai__packed_plan(packed, weight, plan->isa, &plan->features, options->activations, err));
+        FFAI__TRY(ffai__packed_plan(packed, weight, plan->isa, &plan->features, activations, err));
         plan->num_packed++;
     }
     plan->matrices[value] = packed;
     return FFAI_OK;
 }
 
-static ffai_status plan_matrices(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
+/* By default what attention hangs on stays fine, and the rest takes inputs in bf16 where that is faster. */
+static ffai__activations activations_for(ffai__activations wanted, bool around_attention)
+{
+    if (wanted != FFAI__ACTIVATIONS_DEFAULT)
+        return wanted;
+    return around_attention ? FFAI__ACTIVATIONS_FINE : FFAI__ACTIVATIONS_BF16;
+}
+
+static ffai_status plan_products(ffai__cpu_plan *plan, const bool *around_attention, ffai__activations wanted,
+                                 ffai_error *err)
 {
     const ffai__program *program = plan->base.program;
     for (size_t i = 0; i < program->num_instructions; i++) {
         const ffai__instruction *instruction = &program->instructions[i];
+        const ffai__activations activations = activations_for(wanted, around_attention[i]);
         for (int k = 0; k < num_matrices(instruction); k++) {
             if (instruction->in[1 + 2 * k] != FFAI__NONE)
-                FFAI__TRY(plan_matrix(plan, instruction->in[1 + 2 * k], options, err));
+                FFAI__TRY(plan_matrix(plan, instruction->in[1 + 2 * k], activations, err));
         }
     }
     return FFAI_OK;
+}
+
+static ffai_status plan_matrices(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
+{
+    bool *around_attention = NULL;
+    FFAI__TRY(ffai__attention_products(&around_attention, plan->base.program, err));
+    const ffai_status status = plan_products(plan, around_attention, options->activations, err);
+    ffai__free(around_attention);
+    return status;
 }
 
 /* Read every vector, one behind the other on 64-byte boundaries. */

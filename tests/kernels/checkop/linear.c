@@ -269,7 +269,7 @@ static void check_affine(checkop *c, ffai__activations activations)
 
 static void check_fixed(checkop *c)
 {
-    check_affine(c, FFAI__ACTIVATIONS_DEFAULT);
+    check_affine(c, FFAI__ACTIVATIONS_FINE);
 }
 
 static void check_affine_f32(checkop *c)
@@ -285,7 +285,7 @@ static void check_dense(checkop *c, ffai__dtype dtype)
         const product_case p = varied_case(&format, columns[k % 13], k + k / 12, (ffai__activations)(k % 3));
         product_check(c, &p);
     }
-    check_large(c, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
+    check_large(c, &format, 1, FFAI__ACTIVATIONS_FINE);
     check_large(c, &format, 1, FFAI__ACTIVATIONS_BF16);
 }
 
@@ -447,7 +447,7 @@ static bool bench_fixed(checkop_job *job, const checkop_tier *tier, int variant)
         {FFAI__GGUF_Q4_1, FFAI__F16, 4, 32},   {FFAI__GGUF_Q5_0, FFAI__F16, 5, 32},
         {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
     };
-    return bench_formats(job, tier, variant, formats, sizeof formats / sizeof *formats, FFAI__ACTIVATIONS_DEFAULT);
+    return bench_formats(job, tier, variant, formats, sizeof formats / sizeof *formats, FFAI__ACTIVATIONS_FINE);
 }
 
 static bool bench_affine_f32(checkop_job *job, const checkop_tier *tier, int variant)
@@ -459,19 +459,19 @@ static bool bench_affine_f32(checkop_job *job, const checkop_tier *tier, int var
 static bool bench_dense_f32(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__F32, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_FINE);
 }
 
 static bool bench_dense_f16(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__F16, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_FINE);
 }
 
 static bool bench_dense_bf16(checkop_job *job, const checkop_tier *tier, int variant)
 {
     static const weight_format format = {FFAI__DENSE, FFAI__BF16, 0, 0};
-    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_DEFAULT);
+    return bench_formats(job, tier, variant, &format, 1, FFAI__ACTIVATIONS_FINE);
 }
 
 #define FIXED_BAR                                                                                                      \

@@ -40,7 +40,7 @@ static void tiles_stay_close_to_the_files_size(void **state)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         const ffai__weight weight = weight_of(&formats[i], 64, 2048);
         ffai__packed packed;
-        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, FFAI__ACTIVATIONS_DEFAULT, NULL),
+        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, FFAI__ACTIVATIONS_FINE, NULL),
                          FFAI_OK);
         assert_true((uint64_t)packed.num_tiles * packed.tile_bytes == ffai__weight_bytes(&weight));
     }
@@ -56,7 +56,7 @@ static void a_format_without_kernels_is_refused_by_name(void **state)
         const ffai__weight weight = weight_of(&formats[i], 16, 512);
         ffai__packed packed;
         ffai_error err = FFAI_ERROR_INIT;
-        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, FFAI__ACTIVATIONS_DEFAULT, &err),
+        assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, FFAI__ACTIVATIONS_FINE, &err),
                          FFAI_E_UNSUPPORTED);
         assert_non_null(strstr(err.message, "odd.weight"));
     }

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "alloc.h"
+#include "attention_products.h"
 #include "fusions.h"
 #include "small_model.h"
 
@@ -298,6 +300,34 @@ static void a_silu_that_is_read_twice_is_not_fused(void **state)
     assert_int_equal(count(f->program, FFAI__OP_silu), 1);
 }
 
+/* The matrices that the products found multiply by, joined by spaces. */
+static void attention_products(char *text, size_t size, const ffai__program *program)
+{
+    bool *found = NULL;
+    size_t length = 0;
+    text[0] = 0;
+    assert_int_equal(ffai__attention_products(&found, program, NULL), FFAI_OK);
+    for (size_t i = 0; i < program->num_instructions; i++) {
+        for (int k = 1; found[i] && k < FFAI__MAX_INPUTS; k++) {
+            const ffai__weight *weight = ffai__weight_of(program, program->instructions[i].in[k]);
+            if (weight && weight->rank == 2)
+                length += (size_t)snprintf(text + length, size - length, " %s", weight->name);
+        }
+    }
+    ffai__free(found);
+}
+
+static void attention_hangs_on_the_products_around_it_fused_or_not(void **state)
+{
+    fixture *f = *state;
+    char text[256];
+    attention_products(text, sizeof text, f->program);
+    assert_string_equal(text, " layer.q.weight layer.k.weight layer.v.weight layer.o.weight");
+    assert_int_equal(ffai__program_fuse(f->program, FFAI__FUSE_ALL, NULL), FFAI_OK);
+    attention_products(text, sizeof text, f->program);
+    assert_string_equal(text, " layer.q.weight layer.k.weight layer.v.weight layer.o.weight");
+}
+
 static void fusions_are_named_on_the_command_line(void **state)
 {
     (void)state;
@@ -386,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_shared_input_fusion_joins_qkv_and_gate_with_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(all_fusions_together_still_verify, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_silu_that_is_read_twice_is_not_fused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(attention_hangs_on_the_products_around_it_fused_or_not, set_up, tear_down),
         cmocka_unit_test(fusions_are_named_on_the_command_line),
         cmocka_unit_test_setup_teardown(the_listing_shows_shapes_formats_bytes_and_work, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_instruction_is_cut_to_its_buffer, set_up, tear_down),
