@@ -115,6 +115,11 @@ static json_t *parse_with_reserve(const char *bytes, size_t size, size_t flags, 
     return root;
 }
 
+static bool ends_early(const json_error_t *where)
+{
+    return json_error_code(where) == json_error_premature_end_of_input;
+}
+
 static ffai_status parse(json_t **out, const char *bytes, size_t size, size_t flags, const char *what, ffai_error *err)
 {
     json_error_t where;
@@ -124,8 +129,8 @@ static ffai_status parse(json_t **out, const char *bytes, size_t size, size_t fl
     if (allocation_failed)
         return ffai__fail_memory(err, what, size);
     if (!root)
-        return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s", what, where.line,
-                          where.column, where.text);
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: is not valid JSON: line %d, column %d: %s%s", what, where.line,
+                          where.column, where.text, ends_early(&where) ? ": it looks cut off; fetch it again" : "");
     *out = root;
     return FFAI_OK;
 }

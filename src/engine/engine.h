@@ -44,12 +44,12 @@ ffai_status ffai__model_print_listing(char **text, const ffai_model *model, ffai
 /* Record, fuse and verify the program. */
 ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_error *err);
 
-/* The parameters from generation_config.json, the family and the library. */
+/* The parameters from generation_config.json, the family and the library. path: the document's. */
 ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__family *family,
                                      const json_t *generation_config, const char *path, ffai_error *err);
 
-/* End tokens: "eos_token_id" of generation_config.json and config.json. */
-ffai_status ffai__end_tokens_read(ffai_model *model, ffai_error *err);
+/* End tokens: "eos_token_id" of generation_config.json, which stands at `path`, and of config.json. */
+ffai_status ffai__end_tokens_read(ffai_model *model, const char *path, ffai_error *err);
 /* And, once there is a tokenizer, "eos_token" of tokenizer_config.json. */
 ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err);
 

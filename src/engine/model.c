@@ -49,20 +49,36 @@ static ffai_status check_exists(const char *path, bool is_default, ffai_error *e
     return ffai__fail(err, FFAI_E_NOT_FOUND, "load: %s: no such folder or file", path);
 }
 
-static ffai_status read_configuration(ffai_model *model, ffai_error *err)
+/* Where a document of the checkpoint stands: a file of its own in a folder; NULL when memory is short. */
+static char *document_path(const ffai_model *model, const char *name)
 {
     const char *path = ffai__checkpoint_path(model->checkpoint);
+    return ffai__checkpoint_is_gguf(model->checkpoint) ? ffai__strdup(path) : ffai__path_join(path, name);
+}
+
+static ffai_status read_generation_config(ffai_model *model, ffai_error *err)
+{
+    char *path = document_path(model, "generation_config.json");
+    if (!path)
+        return ffai__fail_memory(err, "a path", 0);
+    const json_t *document = ffai__checkpoint_generation_config(model->checkpoint);
+    ffai_status status = ffai__parameters_resolve(&model->parameters, model->family, document, path, err);
+    if (status == FFAI_OK)
+        status = ffai__end_tokens_read(model, path, err);
+    ffai__free(path);
+    return status;
+}
+
+static ffai_status read_configuration(ffai_model *model, ffai_error *err)
+{
     const json_t *config = ffai__checkpoint_config(model->checkpoint);
-    model->config_path =
-        ffai__checkpoint_is_gguf(model->checkpoint) ? ffai__strdup(path) : ffai__path_join(path, "config.json");
+    model->config_path = document_path(model, "config.json");
     if (!model->config_path)
-        return ffai__fail_memory(err, "a path", strlen(path));
+        return ffai__fail_memory(err, "a path", 0);
     FFAI__TRY(ffai__config_identify(&model->config, config, model->config_path, err));
     FFAI__TRY(ffai__family_find(&model->family, &model->config, err));
     FFAI__TRY(ffai__config_read(&model->config, config, model->config_path, err));
-    FFAI__TRY(ffai__parameters_resolve(&model->parameters, model->family,
-                                       ffai__checkpoint_generation_config(model->checkpoint), path, err));
-    return ffai__end_tokens_read(model, err);
+    return read_generation_config(model, err);
 }
 
 ffai_status ffai__model_open_checkpoint(ffai_model *model, const char *path, ffai_error *err)

@@ -61,9 +61,10 @@ ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__fa
 
 /* --- end tokens --- */
 
+/* Published files have ids that the model cannot give, one past the vocabulary or -1 for none: no token ends there. */
 static void add_end_token(ffai_model *model, int64_t token)
 {
-    if (token < 0 || token > INT32_MAX || ffai_model_is_end_token(model, (int32_t)token))
+    if (token < 0 || token >= model->config.vocab_size || ffai_model_is_end_token(model, (int32_t)token))
         return;
     if (model->num_end_tokens < FFAI__MAX_END_TOKENS)
         model->end_tokens[model->num_end_tokens++] = (int32_t)token;
@@ -101,10 +102,10 @@ ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err)
     return FFAI_OK;
 }
 
-ffai_status ffai__end_tokens_read(ffai_model *model, ffai_error *err)
+ffai_status ffai__end_tokens_read(ffai_model *model, const char *path, ffai_error *err)
 {
     const json_t *generation = ffai__checkpoint_generation_config(model->checkpoint);
     if (generation)
-        FFAI__TRY(add_eos_token_id(model, generation, ffai__checkpoint_path(model->checkpoint), err));
+        FFAI__TRY(add_eos_token_id(model, generation, path, err));
     return add_eos_token_id(model, model->config.json, model->config_path, err);
 }

@@ -6,8 +6,20 @@
 #include "file_map.h"
 #include "tokenizer.h"
 
+static ffai_status load_from_folder(ffai_tokenizer **out, const char *path, ffai_error *err)
+{
+    char *file = ffai__path_join(path, "tokenizer.json");
+    if (!file)
+        return ffai__fail_memory(err, "a path", strlen(path));
+    const ffai_status status = ffai__tokenizer_read(out, file, err);
+    ffai__free(file);
+    return status;
+}
+
 ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *checkpoint, ffai_error *err)
 {
+    if (!ffai__checkpoint_is_gguf(checkpoint))
+        return load_from_folder(out, ffai__checkpoint_path(checkpoint), err);
     char *json = NULL;
     size_t size = 0;
     ffai__tokenizer_lists lists = {NULL, 0, NULL, 0};
@@ -22,16 +34,6 @@ static bool ends_in(const char *text, const char *end)
 {
     const size_t length = strlen(text);
     return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
-}
-
-static ffai_status load_from_folder(ffai_tokenizer **out, const char *path, ffai_error *err)
-{
-    char *file = ffai__path_join(path, "tokenizer.json");
-    if (!file)
-        return ffai__fail_memory(err, "a path", strlen(path));
-    const ffai_status status = ffai__tokenizer_read(out, file, err);
-    ffai__free(file);
-    return status;
 }
 
 static ffai_status load_from_gguf(ffai_tokenizer **out, const char *path, ffai_error *err)
