@@ -57,6 +57,10 @@ extern const ffai__name_alias ffai__decoder_aliases[];
 
 /* Parts that several families share, letter for letter. */
 
+/* Grouped-query attention with the scale 1 / sqrt(head_dim). window as in ffai__attention. q and k must have the heads
+ * that the configuration says. */
+ffai__value ffai__block_attention(ffai__recorder *r, const ffai__config *config, ffai__value q, ffai__value k,
+                                  ffai__value v, int64_t window);
 /* down(silu(gate(h)) * up(h)) of the scope's "mlp" (Shazeer 2020). "hidden_act" must be silu. */
 ffai__value ffai__block_swiglu(ffai__recorder *r, const ffai__config *config, ffai__value h, bool bias);
 /* Qwen's rule: "use_sliding_window" makes the layers from "max_window_layers" on slide. */

@@ -1,20 +1,16 @@
 /* Mistral 7B, Nemo and Ministral: Llama's form with a sliding window on every layer where the file gives one.
  * Reference: Jiang et al. 2023; the config.json fields are transformers' MistralConfig. */
-#include <math.h>
-
 #include "family.h"
 
 static ffai__value record_layer(ffai__recorder *r, const ffai__config *c, const ffai__rope *rope, int64_t i,
                                 ffai__value x)
 {
-    const int head_dim = (int)c->head_dim;
-    const float scale = (float)(1.0 / sqrt((double)head_dim));
     ffai__scope(r, "model.layers.%lld", (long long)i);
     ffai__value h = ffai__rms_norm(r, x, "input_layernorm", c->rms_norm_eps);
     const ffai__value q = ffai__rope_apply(r, ffai__linear(r, h, "self_attn.q_proj", false), rope);
     const ffai__value k = ffai__rope_apply(r, ffai__linear(r, h, "self_attn.k_proj", false), rope);
     const ffai__value v = ffai__linear(r, h, "self_attn.v_proj", false);
-    const ffai__value a = ffai__attention(r, q, k, v, head_dim, scale, ffai__config_window(c, i, true));
+    const ffai__value a = ffai__block_attention(r, c, q, k, v, ffai__config_window(c, i, true));
     x = ffai__add_values(r, x, ffai__linear(r, a, "self_attn.o_proj", false));
 
     h = ffai__rms_norm(r, x, "post_attention_layernorm", c->rms_norm_eps);

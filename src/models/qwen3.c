@@ -1,14 +1,10 @@
 /* Qwen 3, dense: every query and key head is normed before it is turned.
  * Reference: Yang et al. 2025; the config.json fields are transformers' Qwen3Config. */
-#include <math.h>
-
 #include "family.h"
 
 static ffai__value record_layer(ffai__recorder *r, const ffai__config *c, const ffai__rope *rope, int64_t i,
                                 ffai__value x)
 {
-    const int head_dim = (int)c->head_dim;
-    const float scale = (float)(1.0 / sqrt((double)head_dim));
     ffai__scope(r, "model.layers.%lld", (long long)i);
     ffai__value h = ffai__rms_norm(r, x, "input_layernorm", c->rms_norm_eps);
     ffai__value q = ffai__linear(r, h, "self_attn.q_proj", c->attention_bias);
@@ -17,7 +13,7 @@ static ffai__value record_layer(ffai__recorder *r, const ffai__config *c, const 
     k = ffai__rope_apply(r, ffai__rms_norm(r, k, "self_attn.k_norm", c->rms_norm_eps), rope);
     const ffai__value v = ffai__linear(r, h, "self_attn.v_proj", c->attention_bias);
     const int64_t window = ffai__config_window(c, i, ffai__qwen_layer_slides(r, c, i));
-    const ffai__value a = ffai__attention(r, q, k, v, head_dim, scale, window);
+    const ffai__value a = ffai__block_attention(r, c, q, k, v, window);
     x = ffai__add_values(r, x, ffai__linear(r, a, "self_attn.o_proj", c->attention_bias));
 
     h = ffai__rms_norm(r, x, "post_attention_layernorm", c->rms_norm_eps);

@@ -126,7 +126,8 @@ ffai_status ffai__family_record(ffai__program **out, const ffai__family *family,
 {
     ffai__recorder *r = NULL;
     ffai__program *program = NULL;
-    FFAI__TRY(ffai__recorder_create(&r, find_in_checkpoint, (void *)(uintptr_t)checkpoint, family->aliases, err));
+    FFAI__TRY(ffai__recorder_create(&r, find_in_checkpoint, (void *)(uintptr_t)checkpoint, family->aliases,
+                                    ffai__checkpoint_path(checkpoint), err));
     family->record(r, config);
     ffai_status status = ffai__recorder_finish(&program, r, err);
     ffai__recorder_free(r);
@@ -134,7 +135,7 @@ ffai_status ffai__family_record(ffai__program **out, const ffai__family *family,
         status = check_all_read(program, family, config, checkpoint, err);
     if (status != FFAI_OK) {
         ffai__program_free(program);
-        return ffai__fail_in(err, status, "%s", ffai__checkpoint_path(checkpoint));
+        return status;
     }
     *out = program;
     return FFAI_OK;

@@ -12,6 +12,7 @@ struct ffai__recorder {
     ffai__find_weight *find;
     void *find_context;
     const ffai__name_alias *aliases;
+    const char *where;
     char scope[160];
     const char *scope_copy;    /* the program's, made when the scope's first instruction is recorded */
     ffai__value tokens;        /* the sequences' tokens, once embed has named them */
@@ -21,7 +22,7 @@ struct ffai__recorder {
 };
 
 ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find, void *context,
-                                  const ffai__name_alias *aliases, ffai_error *err)
+                                  const ffai__name_alias *aliases, const char *where, ffai_error *err)
 {
     ffai__recorder *r = ffai__calloc(1, sizeof *r);
     if (r)
@@ -35,6 +36,7 @@ ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find,
     r->find = find;
     r->find_context = context;
     r->aliases = aliases;
+    r->where = where;
     r->tokens = r->embedding = FFAI__NONE;
     r->program->logits = r->program->sampled = FFAI__NONE;
     *out = r;
@@ -57,7 +59,9 @@ ffai_status ffai__recorder_finish(ffai__program **out, ffai__recorder *r, ffai_e
             *err = r->error;
         return r->error.status;
     }
-    FFAI__TRY(ffai__program_verify(r->program, err));
+    const ffai_status status = ffai__program_verify(r->program, err);
+    if (status != FFAI_OK)
+        return ffai__fail_in(err, status, "%s", r->where);
     *out = r->program;
     r->program = NULL;
     return FFAI_OK;
@@ -189,8 +193,8 @@ static void fail_missing(ffai__recorder *r, const char *name)
         if (apply_alias(other, alias, name))
             ffai__buffer_format(&tried, ", %s", other);
     }
-    ffai__recorder_fail(r, FFAI_E_NOT_FOUND, "the checkpoint has no weight \"%s\" (names tried: %s)", name,
-                        tried.data && !tried.failed ? tried.data : name);
+    ffai__recorder_fail(r, FFAI_E_NOT_FOUND, "%s: the checkpoint has no weight \"%s\" (names tried: %s)", r->where,
+                        name, tried.data && !tried.failed ? tried.data : name);
     ffai__buffer_free(&tried);
 }
 
@@ -274,7 +278,7 @@ static ffai__value output(ffai__recorder *r, ffai__instruction *instruction, ffa
 
 static ffai__value_info info_of(const ffai__recorder *r, ffai__value value)
 {
-    const ffai__value_info none = {.kind = FFAI__ACTIVATION, .rows = FFAI__ROWS_NONE};
+    const ffai__value_info none = {.kind = FFAI__ACTIVATION, .rows = FFAI__ROWS_NONE, .producer = -1};
     return value == FFAI__NONE ? none : r->program->values[value];
 }
 
@@ -399,7 +403,7 @@ ffai__value ffai__select_rows(ffai__recorder *r, ffai__value x)
     return output(r, select, FFAI__ACTIVATION, FFAI__ROWS_R, info_of(r, x).columns);
 }
 
-void ffai__head(ffai__recorder *r, ffai__value x, const char *name)
+ffai__value ffai__head(ffai__recorder *r, ffai__value x, const char *name)
 {
     const ffai__value weight = name ? require_weight(r, name, "weight") : r->embedding;
     ffai__instruction *linear = RECORD(r, linear, x, weight, FFAI__NONE);
@@ -407,4 +411,25 @@ void ffai__head(ffai__recorder *r, ffai__value x, const char *name)
     r->program->vocab_size = weight_rows(r, weight);
     ffai__instruction *sample = RECORD(r, sample, r->program->logits, r->tokens);
     r->program->sampled = output(r, sample, FFAI__IDS, FFAI__ROWS_R, 1);
+    return r->program->logits;
+}
+
+/* --- asking --- */
+
+int64_t ffai__columns_of(const ffai__recorder *r, ffai__value x)
+{
+    return ffai__recorder_failed(r) ? 0 : info_of(r, x).columns;
+}
+
+const ffai__weight *ffai__weight_behind(const ffai__recorder *r, ffai__value x)
+{
+    while (!ffai__recorder_failed(r) && info_of(r, x).producer >= 0) {
+        const ffai__instruction *instruction = &r->program->instructions[info_of(r, x).producer];
+        if (instruction->op == FFAI__OP_embed)
+            return ffai__weight_of(r->program, instruction->in[0]);
+        if (instruction->op == FFAI__OP_linear)
+            return ffai__weight_of(r->program, instruction->in[1]);
+        x = instruction->in[0];
+    }
+    return NULL;
 }

@@ -20,15 +20,16 @@ typedef struct ffai__name_alias {
     const char *replacement;
 } ffai__name_alias;
 
-/* aliases: tried in order after the name itself; the list must outlive the recorder. */
+/* aliases: tried in order after the name itself. where: whose weights they are, said in front of an error in them.
+ * Both must outlive the recorder. */
 ffai_status ffai__recorder_create(ffai__recorder **out, ffai__find_weight *find, void *context,
-                                  const ffai__name_alias *aliases, ffai_error *err);
+                                  const ffai__name_alias *aliases, const char *where, ffai_error *err);
 void ffai__recorder_free(ffai__recorder *r);
 
 /* The program, verified, or the first error. The recorder is spent; free it. */
 ffai_status ffai__recorder_finish(ffai__program **out, ffai__recorder *r, ffai_error *err);
 
-/* Record an error of the family's own (a field it cannot honour). */
+/* Record an error of the family's own (a field it cannot honour); the message begins with the place, config->path. */
 void ffai__recorder_fail(ffai__recorder *r, ffai_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool ffai__recorder_failed(const ffai__recorder *r);
@@ -54,9 +55,14 @@ ffai__value ffai__mul_values(ffai__recorder *r, ffai__value a, ffai__value b);
 ffai__value ffai__add_values(ffai__recorder *r, ffai__value a, ffai__value b);
 
 /* The end of every text program: the rows that want output, the head (`name`, or the embedding's matrix where
- * tied), and the draw of a token. */
+ * tied), which gives the logits, and the draw of a token. */
 ffai__value ffai__select_rows(ffai__recorder *r, ffai__value x);
-void ffai__head(ffai__recorder *r, ffai__value x, const char *name);
+ffai__value ffai__head(ffai__recorder *r, ffai__value x, const char *name);
+
+/* Columns of an activation, and the weight [rows, columns] of the latest embed or linear before it, which made them
+ * so many; 0 and NULL after an error. */
+int64_t ffai__columns_of(const ffai__recorder *r, ffai__value x);
+const ffai__weight *ffai__weight_behind(const ffai__recorder *r, ffai__value x);
 
 /* A float table [count] that lives as long as the program, for ffai__rope; NULL after an error. */
 float *ffai__recorder_table(ffai__recorder *r, size_t count);

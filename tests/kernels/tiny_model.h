@@ -226,7 +226,7 @@ static inline void tiny_create(tiny_model *m, const tiny_shape *shape)
     tiny_add(m, "norm.weight", 0, shape->hidden, 32);
     if (!shape->tied)
         tiny_add(m, "head.weight", shape->vocab, shape->hidden, shape->bits);
-    if (ffai__recorder_create(&r, tiny_find, m, NULL, &err) == FFAI_OK) {
+    if (ffai__recorder_create(&r, tiny_find, m, NULL, "the test", &err) == FFAI_OK) {
         tiny_record(r, m);
         ffai__recorder_finish(&m->program, r, &err);
         ffai__recorder_free(r);

@@ -124,7 +124,7 @@ static void record(const ffai__family *family, const ffai__config *config, inven
     ffai_error err = FFAI_ERROR_INIT;
     ffai__recorder *r = NULL;
     ffai__program *program = NULL;
-    if (ffai__recorder_create(&r, find, from, family->aliases, &err) != FFAI_OK)
+    if (ffai__recorder_create(&r, find, from, family->aliases, "the test", &err) != FFAI_OK)
         abort();
     family->record(r, config);
     if (ffai__recorder_finish(&program, r, &err) == FFAI_OK) {

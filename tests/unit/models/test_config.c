@@ -171,7 +171,7 @@ static void check_tables(const char *more, const double expected[8], double atte
     ffai_error err = FFAI_ERROR_INIT;
     if (read_config(&c, &json, more, &err) != FFAI_OK)
         fail_msg("%s", err.message);
-    assert_int_equal(ffai__recorder_create(&r, NULL, NULL, NULL, &err), FFAI_OK);
+    assert_int_equal(ffai__recorder_create(&r, NULL, NULL, NULL, "the test", &err), FFAI_OK);
     const ffai__rope rope = ffai__config_rope(r, &c);
     for (int i = 0; i < 8; i++)
         assert_float_equal((float)((double)rope.inv_freq[i] / expected[i]), 1, 1e-5F);

@@ -93,7 +93,7 @@ static inline ffai__program *small_program(small_model *m, ffai_error *err)
 {
     ffai__recorder *r = NULL;
     ffai__program *program = NULL;
-    if (ffai__recorder_create(&r, small_find, m, NULL, err) != FFAI_OK)
+    if (ffai__recorder_create(&r, small_find, m, NULL, "the test", err) != FFAI_OK)
         return NULL;
     small_record(r, m);
     ffai__recorder_finish(&program, r, err);

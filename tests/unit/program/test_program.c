@@ -84,7 +84,7 @@ static void a_missing_weight_is_the_first_error_and_lists_the_names_tried(void *
     small_create(&m);
     m.weights[2].name = "gone"; /* layer.q */
     m.weights[6].name = "gone too";
-    assert_int_equal(ffai__recorder_create(&r, small_find, &m, aliases, &err), FFAI_OK);
+    assert_int_equal(ffai__recorder_create(&r, small_find, &m, aliases, "the test", &err), FFAI_OK);
     small_record(r, &m);
     assert_int_equal(ffai__recorder_finish(&program, r, &err), FFAI_E_NOT_FOUND);
     assert_non_null(strstr(err.message, "\"layer.q.weight\""));
@@ -105,7 +105,7 @@ static void an_alias_finds_a_weight_under_its_other_name(void **state)
     ffai_error err = FFAI_ERROR_INIT;
     small_create(&m);
     m.weights[2].name = "transformer.h.0.q.weight";
-    assert_int_equal(ffai__recorder_create(&r, small_find, &m, aliases, &err), FFAI_OK);
+    assert_int_equal(ffai__recorder_create(&r, small_find, &m, aliases, "the test", &err), FFAI_OK);
     small_record(r, &m);
     assert_int_equal(ffai__recorder_finish(&program, r, &err), FFAI_OK);
     ffai__recorder_free(r);
