@@ -85,10 +85,11 @@ static json_t *json_of_trials(const tuning *t)
     json_t *array = json_array();
     for (size_t i = 0; array && i < t->num_trials; i++) {
         const ffai_tune_trial *trial = &t->trials[i];
-        json_t *object = json_pack("{s:s, s:i, s:i, s:o, s:o, s:i, s:i, s:b}", "parameter", trial->parameter, "value",
-                                   trial->value, "against", trial->against, "prefill", json_of_measure(trial->prefill),
-                                   "decode", json_of_measure(trial->decode), "rounds", trial->rounds, "wins",
-                                   trial->wins, "kept", trial->kept);
+        json_t *object =
+            json_pack("{s:s, s:i, s:i, s:o, s:o, s:i, s:i, s:i, s:b}", "parameter", trial->parameter, "value",
+                      trial->value, "against", trial->against, "prefill", json_of_measure(trial->prefill), "decode",
+                      json_of_measure(trial->decode), "rounds", trial->rounds, "wins", trial->wins, "disturbed",
+                      trial->disturbed, "kept", trial->kept);
         if (json_array_append_new(array, object) != 0) {
             json_decref(array);
             return NULL;
@@ -117,16 +118,40 @@ static void print_ratio(output *out, double ratio)
         output_format(out, " %8s", "-");
 }
 
-static void print_table(output *out, const tuning *t)
+static void print_trial(output *out, const ffai_tune_trial *trial)
 {
-    output_format(out, "%-18s %9s %9s %8s %8s   %s\n", "parameter", "value", "against", "prefill", "decode", "rounds");
+    output_format(out, "%-18s %9d %9d", trial->parameter, trial->value, trial->against);
+    print_ratio(out, trial->prefill);
+    print_ratio(out, trial->decode);
+    output_format(out, "   %d of %d   %9d   %s\n", trial->wins, trial->rounds, trial->disturbed,
+                  trial->kept ? "yes" : "no");
+}
+
+/* "kept: threads 6, row_block 128", and what to think of it. */
+static void print_kept(output *out, const tuning *t)
+{
+    int kept = 0, disturbed = 0;
     for (size_t i = 0; i < t->num_trials; i++) {
         const ffai_tune_trial *trial = &t->trials[i];
-        output_format(out, "%-18s %9d %9d", trial->parameter, trial->value, trial->against);
-        print_ratio(out, trial->prefill);
-        print_ratio(out, trial->decode);
-        output_format(out, "   %d of %d%s\n", trial->wins, trial->rounds, trial->kept ? ", kept" : "");
+        disturbed += trial->disturbed;
+        if (trial->kept)
+            output_format(out, "%s %s %d", kept++ ? "," : "kept:", trial->parameter, trial->value);
     }
+    if (!kept)
+        output_format(out, "kept: nothing%s", disturbed ? "" : ", the usual values are right here");
+    output_format(out, "\n");
+    if (disturbed)
+        output_format(out, "%d rounds do not count: other processes took time; try again when the machine is quiet\n",
+                      disturbed);
+}
+
+static void print_table(output *out, const tuning *t)
+{
+    output_format(out, "%-18s %9s %9s %8s %8s   %s   %s   %s\n", "parameter", "value", "against", "prefill", "decode",
+                  "won   ", "disturbed", "kept");
+    for (size_t i = 0; i < t->num_trials; i++)
+        print_trial(out, &t->trials[i]);
+    print_kept(out, t);
     output_format(out, "written to %s in %.1f s\n", t->path, t->seconds);
 }
 
@@ -165,8 +190,8 @@ const command command_tune = {
     .details = "Half a minute for a model of 1B parameters, once; what is found is kept in the user's cache and in\n"
                "force whenever such a model is loaded, but for FFAI_TUNE=off in the environment and for --threads.\n"
                "No value changes any result, only speed. Printed is what was tried: how many times as fast a prompt\n"
-               "and a token were beside the value held against, in the middle one of the rounds, and the rounds\n"
-               "won. Nothing else should run meanwhile.",
+               "and a token were beside the value held against, in the middle one of the rounds, the rounds won,\n"
+               "and those that do not count because other processes took time. Nothing else should run meanwhile.",
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(tune_settings),
     .check = check,

@@ -18,6 +18,7 @@ typedef struct ffai_tune_trial {
     int32_t against; /**< what it was measured beside; a trial's neighbours in time are of this value */
     int rounds;      /**< measured; no more once it could not be kept any longer */
     int wins;        /**< of them */
+    int disturbed;   /**< rounds beside these that do not count: other processes took time from this one's threads */
     double prefill;  /**< times as fast, the median of the rounds; 0: not measured */
     double decode;   /**< the same */
     bool kept;
@@ -33,7 +34,8 @@ typedef struct ffai_tune_options {
 
 /**
  * Measure, and write what was found into the user's cache, where ffai_model_load finds it from then on. It takes some
- * half a minute for a model of 1B parameters. Nothing else should run meanwhile.
+ * half a minute for a model of 1B parameters. Nothing else should run meanwhile: rounds in which other processes take
+ * time from this one's threads do not count, and what is disturbed too often is not kept.
  *
  * path     receives the file that was written; free it with ffai_free.
  * model    loaded with ffai_model_options.untuned, and without threads.

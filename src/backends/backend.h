@@ -118,10 +118,12 @@ struct ffai__backend {
      * identify: a line that tells the device, and what of it is used, from others; *threads receives how many run steps
      * where nobody asks for a number. tuning: the values in force, the
      * number of threads among them. retune: run the steps after this one with these values; threads from 1 to the
-     * plan's. On failure the run has the values it had. */
+     * plan's. On failure the run has the values it had. lost: seconds of the steps since retune last changed the number
+     * of threads in which other processes had what a thread wanted to compute with. */
     ffai_status (*identify)(int *threads, char *text, size_t size, ffai_error *err);
     void (*tuning)(ffai__tuning *tuning, const ffai__plan *plan);
     ffai_status (*retune)(ffai__run *run, const ffai__tuning *tuning, ffai_error *err);
+    double (*lost)(const ffai__run *run);
 };
 
 extern const ffai__backend ffai__backend_ref;

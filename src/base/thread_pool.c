@@ -61,6 +61,7 @@ struct ffai__thread_pool {
     int active;               /* threads of the run */
     const ffai__cores *cores; /* NULL: threads go anywhere */
     ffai__team team;
+    int64_t lost;      /* nanoseconds of all runs, see ffai__thread_pool_lost */
     account *accounts; /* [size] */
     worker workers[];  /* [size - 1] */
 };
@@ -248,28 +249,34 @@ static void run_on(ffai__thread_pool *pool, int active, ffai__pool_task *task, v
     pool->active = active;
     if (active > 1)
         begin_run(pool, active);
-    if (pool->size > 1)
-        take_part(pool, 0, active);
-    else
-        task(context, 0, 1);
+    take_part(pool, 0, active);
     if (bind)
         ffai__cores_unbind(pool->cores, &before);
+}
+
+/* By the thread of the last run that lost most. */
+static int64_t most_lost(const ffai__thread_pool *pool)
+{
+    int64_t lost = 0;
+    for (int i = 0; i < pool->active; i++)
+        lost = pool->accounts[i].lost > lost ? pool->accounts[i].lost : lost;
+    return lost;
 }
 
 void ffai__thread_pool_run(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
 {
     run_on(pool, pool->size, task, context);
+    pool->lost += most_lost(pool);
 }
 
 void ffai__thread_pool_run_team(ffai__thread_pool *pool, ffai__pool_task *task, void *context)
 {
     const int active = pool->team.active;
     const int64_t begin = now_nanoseconds();
-    int64_t lost = 0;
     run_on(pool, active, task, context);
-    for (int i = 0; i < active; i++)
-        lost = pool->accounts[i].lost > lost ? pool->accounts[i].lost : lost;
-    ffai__team_note(&pool->team, now_nanoseconds() - begin, lost);
+    const int64_t time = now_nanoseconds() - begin, lost = most_lost(pool);
+    pool->lost += active < pool->size ? time : lost;
+    ffai__team_note(&pool->team, time, lost);
 }
 
 static void stop_workers(ffai__thread_pool *pool, int started)
@@ -332,4 +339,9 @@ void ffai__thread_pool_free(ffai__thread_pool *pool)
 int ffai__thread_pool_size(const ffai__thread_pool *pool)
 {
     return pool->size;
+}
+
+double ffai__thread_pool_lost(const ffai__thread_pool *pool)
+{
+    return 1e-9 * (double)pool->lost;
 }

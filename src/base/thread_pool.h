@@ -19,6 +19,9 @@ enum { FFAI__MAX_THREADS = 1024 };
 ffai_status ffai__thread_pool_create(ffai__thread_pool **out, int threads, const ffai__cores *cores, ffai_error *err);
 void ffai__thread_pool_free(ffai__thread_pool *pool); /* NULL is allowed */
 int ffai__thread_pool_size(const ffai__thread_pool *pool);
+/* Seconds of all runs so far that the thread which lost most wanted a core and other processes had it, or, in a team's
+ * run, threads were left out for their sake. */
+double ffai__thread_pool_lost(const ffai__thread_pool *pool);
 
 /* What every thread calls once; the caller of run is thread 0. */
 typedef void ffai__pool_task(void *context, int thread, int num_threads);

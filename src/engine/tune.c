@@ -2,7 +2,10 @@
  *
  * A machine that others share is twice as fast in one minute as in the next, so a candidate is only ever compared with
  * the samples right before and right behind it. It is kept if it wins nearly every round by more than such neighbours
- * differ; one that cannot reach that any more is not measured further, so what makes no difference costs two rounds. */
+ * differ; one that cannot reach that any more is not measured further, so what makes no difference costs two rounds.
+ *
+ * Rounds in which other processes took time from our threads do not count: fewer threads would win them for as long as
+ * those processes run, and lose for good. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +18,10 @@
 /* A round is won by so much at least; chance then keeps one useless candidate in a thousand where neighbours differ by
  * 3%. */
 #define MARGIN 1.02
-enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, MOST_CANDIDATES = 4 };
+/* A sample is disturbed if other processes took so much of its time. A quiet machine's background work takes 1 to 3%, a
+ * process that computes takes half of a core. */
+#define MOST_LOST 0.05
+enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, DISTURBED_TO_GIVE_UP = 4, MOST_CANDIDATES = 4 };
 
 /* A sample takes about so long, if the number of its rows or tokens may be chosen so. */
 #define PREFILL_SECONDS 0.5
@@ -28,8 +34,14 @@ typedef enum work { PREFILL, DECODE, WORKS } work;
 typedef struct candidate {
     int32_t value;
     int rounds, wins;
+    int disturbed;                /* rounds that do not count */
     double ratios[WORKS][ROUNDS]; /* time of the neighbours by its own */
 } candidate;
+
+typedef struct sample {
+    double seconds[WORKS];
+    bool disturbed;
+} sample;
 
 typedef struct tuner {
     ffai_session *session;
@@ -71,15 +83,25 @@ static ffai_status decode(double *seconds, tuner *t, int tokens, ffai_error *err
     return ffai_sequence_truncate(t->session, t->sequence, 0, err);
 }
 
-/* One of each kind of work that the parameter bears on. */
-static ffai_status sample(double seconds[WORKS], tuner *t, const ffai__tuning *tuning, const bool bears_on[WORKS],
-                          ffai_error *err)
+static double lost_so_far(const tuner *t)
 {
-    seconds[PREFILL] = seconds[DECODE] = 0;
+    return t->session->model->backend->lost(t->session->run);
+}
+
+/* One of each kind of work that the parameter bears on. */
+static ffai_status take_sample(sample *s, tuner *t, const ffai__tuning *tuning, const bool bears_on[WORKS],
+                               ffai_error *err)
+{
+    *s = (sample){.disturbed = false};
     FFAI__TRY(retune(t, tuning, err));
-    if (bears_on[PREFILL])
-        FFAI__TRY(prefill(&seconds[PREFILL], t, t->num_rows, err));
-    return bears_on[DECODE] ? decode(&seconds[DECODE], t, t->num_tokens, err) : FFAI_OK;
+    for (work w = 0; w < WORKS; w++) {
+        const double lost_before = lost_so_far(t);
+        if (bears_on[w])
+            FFAI__TRY(w == PREFILL ? prefill(&s->seconds[w], t, t->num_rows, err)
+                                   : decode(&s->seconds[w], t, t->num_tokens, err));
+        s->disturbed = s->disturbed || lost_so_far(t) - lost_before > MOST_LOST * s->seconds[w];
+    }
+    return FFAI_OK;
 }
 
 static double clamp(double value, double least, double most)
@@ -147,7 +169,7 @@ static bool wins_round(const candidate *c, int round)
 
 static bool can_win(const candidate *c)
 {
-    return c->rounds - c->wins <= ROUNDS - ROUNDS_TO_WIN;
+    return c->rounds - c->wins <= ROUNDS - ROUNDS_TO_WIN && c->disturbed < DISTURBED_TO_GIVE_UP;
 }
 
 static ffai_status report_progress(const tuner *t, const candidate *c, ffai_error *err)
@@ -158,23 +180,34 @@ static ffai_status report_progress(const tuner *t, const candidate *c, ffai_erro
     return ffai__fail(err, FFAI_E_CANCELLED, "tune: cancelled");
 }
 
+static void count_round(candidate *c, const sample *before, const sample *own, const sample *behind)
+{
+    if (before->disturbed || own->disturbed || behind->disturbed) {
+        c->disturbed++;
+        return;
+    }
+    for (work w = 0; w < WORKS; w++) {
+        const double neighbours = (before->seconds[w] + behind->seconds[w]) / 2;
+        c->ratios[w][c->rounds] = own->seconds[w] > 0 ? neighbours / own->seconds[w] : 0;
+    }
+    c->wins += wins_round(c, c->rounds);
+    c->rounds++;
+}
+
 /* The best so far, the candidate, the best so far, and so on: each candidate stands between two neighbours. */
 static ffai_status try_candidate(candidate *c, tuner *t, ffai__tunable_index parameter, ffai_error *err)
 {
     const bool *bears_on = worth_trying[parameter].bears_on;
-    double before[WORKS], own[WORKS], behind[WORKS];
+    sample before, own, behind;
     ffai__tuning tried = t->best;
     ffai__tuning_set(&tried, parameter, c->value);
-    FFAI__TRY(sample(before, t, &t->best, bears_on, err));
+    FFAI__TRY(take_sample(&before, t, &t->best, bears_on, err));
     while (c->rounds < ROUNDS && can_win(c)) {
         FFAI__TRY(report_progress(t, c, err));
-        FFAI__TRY(sample(own, t, &tried, bears_on, err));
-        FFAI__TRY(sample(behind, t, &t->best, bears_on, err));
-        for (work w = 0; w < WORKS; w++)
-            c->ratios[w][c->rounds] = own[w] > 0 ? (before[w] + behind[w]) / 2 / own[w] : 0;
-        c->wins += wins_round(c, c->rounds);
-        c->rounds++;
-        memcpy(before, behind, sizeof before);
+        FFAI__TRY(take_sample(&own, t, &tried, bears_on, err));
+        FFAI__TRY(take_sample(&behind, t, &t->best, bears_on, err));
+        count_round(c, &before, &own, &behind);
+        before = behind;
     }
     t->done++;
     return FFAI_OK;
@@ -211,6 +244,7 @@ static void report_trials(const tuner *t, ffai__tunable_index parameter, const c
             .against = ffai__tuning_get(&t->best, parameter),
             .rounds = all[i].rounds,
             .wins = all[i].wins,
+            .disturbed = all[i].disturbed,
             .prefill = median(all[i].ratios[PREFILL], all[i].rounds),
             .decode = median(all[i].ratios[DECODE], all[i].rounds),
             .kept = &all[i] == best,
@@ -302,6 +336,8 @@ ffai_status ffai_tune(char **path, ffai_model *model, const ffai_tune_options *o
         return ffai__fail(err, FFAI_E_ARGUMENT, "tune: the model must be loaded untuned and without threads");
     ffai_status status = ffai__tuning_file_of(&file, model, err);
     if (status == FFAI_OK)
+        status = ffai__tuning_file_prepare(&file, err);
+    if (status == FFAI_OK)
         status = search(&found, model, options ? options : &defaults, err);
     if (status == FFAI_OK)
         status = ffai__tuning_file_write(&file, &found, err);
@@ -309,5 +345,5 @@ ffai_status ffai_tune(char **path, ffai_model *model, const ffai_tune_options *o
         *path = file.path;
     else
         ffai__tuning_file_free(&file);
-    return status;
+    return status == FFAI_E_NOT_FOUND ? ffai__fail_in(err, status, "tune") : status;
 }

@@ -123,6 +123,21 @@ static json_t *json_of_values(const ffai__tuning *tuning)
     return values;
 }
 
+/* Also opens the file for writing and leaves it: a folder that is there may still refuse it. */
+ffai_status ffai__tuning_file_prepare(const ffai__tuning_file *file, ffai_error *err)
+{
+    ffai_error why = FFAI_ERROR_INIT;
+    ffai__output_file *output = NULL;
+    ffai_status status = ffai__cache_make_folders(file->path, &why);
+    if (status == FFAI_OK)
+        status = ffai__output_open(&output, file->path, &why);
+    ffai__output_free(output);
+    if (status == FFAI_OK)
+        return FFAI_OK;
+    const char *advice = status == FFAI_E_IO ? ": set XDG_CACHE_HOME to a folder you can write" : "";
+    return ffai__fail(err, status, "tune: %s%s", why.message, advice);
+}
+
 ffai_status ffai__tuning_file_write(const ffai__tuning_file *file, const ffai__tuning *tuning, ffai_error *err)
 {
     json_t *document = json_pack("{s:s, s:s, s:s, s:o}", "version", ffai_version(), "device", file->device, "program",

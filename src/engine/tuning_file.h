@@ -19,6 +19,8 @@ void ffai__tuning_file_free(ffai__tuning_file *file);
 /* Read it as hostile input. FFAI_E_NOT_FOUND if there is none; FFAI_E_FORMAT, naming the field, if it is not what
  * ffai__tuning_file_write writes for this machine, program and version. */
 ffai_status ffai__tuning_file_read(ffai__tuning *tuning, const ffai__tuning_file *file, ffai_error *err);
+/* FFAI_E_IO, with advice, if the file's folder cannot be made or the file not be written there. */
+ffai_status ffai__tuning_file_prepare(const ffai__tuning_file *file, ffai_error *err);
 ffai_status ffai__tuning_file_write(const ffai__tuning_file *file, const ffai__tuning *tuning, ffai_error *err);
 
 /* Choose the values that a model is loaded with: those of its file if there are any. A file that is of no use is no

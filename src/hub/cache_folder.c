@@ -17,7 +17,8 @@ ffai_status ffai__cache_path(char **path, const char *below, ffai_error *err)
     else if (home && home[0])
         text = ffai__format("%s/.cache/%s", home, below);
     else
-        return ffai__fail(err, FFAI_E_NOT_FOUND, "neither XDG_CACHE_HOME nor HOME is set");
+        return ffai__fail(err, FFAI_E_NOT_FOUND,
+                          "neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to a folder you can write");
     if (!text)
         return ffai__fail_memory(err, "a path", 0);
     *path = text;

@@ -56,7 +56,8 @@ static void what_is_tuned_is_in_force_until_it_is_forgotten(void)
     check_stats("\ntuning      usual values\n");
     RUN(o, NULL, "tune", "-m", MODEL);
     CHECK_OUTCOME(o, 0, NULL);
-    CHECK(o.out && strstr(o.out, "\ntile_block_bytes ") && strstr(o.out, "\nwritten to "));
+    CHECK(o.out && strstr(o.out, "   won      disturbed   kept\n") && strstr(o.out, "\ntile_block_bytes ") &&
+          strstr(o.out, "\nkept: ") && strstr(o.out, "\nwritten to "));
     outcome_release(&o);
     check_stats("from ");
     setenv("FFAI_TUNE", "off", 1);

@@ -333,4 +333,5 @@ const ffai__backend ffai__backend_cpu = {
     .identify = ffai__cpu_identify,
     .tuning = ffai__cpu_tuning,
     .retune = ffai__cpu_retune,
+    .lost = ffai__cpu_lost,
 };

@@ -167,6 +167,7 @@ ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *
 ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, ffai_error *err);
 void ffai__cpu_tuning(ffai__tuning *tuning, const ffai__plan *base);
 ffai_status ffai__cpu_retune(ffai__run *base, const ffai__tuning *tuning, ffai_error *err);
+double ffai__cpu_lost(const ffai__run *base);
 
 /* Time by kind of work (profile.c), which thread 0 keeps. */
 ffai_status ffai__cpu_profile_switch(ffai__run *base, bool on, ffai_error *err);

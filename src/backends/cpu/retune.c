@@ -83,3 +83,8 @@ ffai_status ffai__cpu_retune(ffai__run *base, const ffai__tuning *tuning, ffai_e
     run->tuning = *tuning;
     return FFAI_OK;
 }
+
+double ffai__cpu_lost(const ffai__run *base)
+{
+    return ffai__thread_pool_lost(((const ffai__cpu_run *)base)->pool);
+}

@@ -150,6 +150,29 @@ static void a_team_does_without_a_thread_that_loses_its_core_and_takes_it_back(v
     ffai__thread_pool_free(pool);
 }
 
+static void what_other_processes_take_is_added_up(void **state)
+{
+    (void)state;
+    int visits[MOST_THREADS] = {0};
+    ffai__thread_pool *pool = new_pool(4);
+    for (int run = 0; run < 3; run++)
+        ffai__thread_pool_run(pool, absent_visit, visits);
+    assert_true(ffai__thread_pool_lost(pool) > 0.0149);
+    /* Where a team does without the thread, all of the time counts. */
+    for (int run = 0; run < 20; run++)
+        ffai__thread_pool_run_team(pool, absent_visit, visits);
+    assert_true(visits[3] < 23);
+    const double before = ffai__thread_pool_lost(pool);
+    ffai__thread_pool_run_team(pool, count_visit, visits);
+    assert_true(ffai__thread_pool_lost(pool) > before);
+    ffai__thread_pool_free(pool);
+
+    pool = new_pool(1);
+    ffai__thread_pool_run(pool, sleepy_visit, visits);
+    assert_true(ffai__thread_pool_lost(pool) > 0.0029);
+    ffai__thread_pool_free(pool);
+}
+
 static void numbers_of_threads_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(parked_threads_wake_up),
         cmocka_unit_test(an_idle_pool_uses_no_processor_time),
         cmocka_unit_test(a_team_does_without_a_thread_that_loses_its_core_and_takes_it_back),
+        cmocka_unit_test(what_other_processes_take_is_added_up),
         cmocka_unit_test(numbers_of_threads_out_of_range_are_refused),
         cmocka_unit_test(threads_and_their_caller_run_on_their_nodes),
         cmocka_unit_test(the_cost_of_a_barrier_is_reported),

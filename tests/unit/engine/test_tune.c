@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <ffai/ffai.h>
@@ -257,8 +258,9 @@ static void a_file_cut_short_anywhere_is_ignored(void **state)
 static void count_trial(void *context, const ffai_tune_trial *trial)
 {
     int *trials = context;
-    assert_true(trial->prefill > 0 || trial->decode > 0);
-    assert_true(trial->rounds >= 2 && trial->rounds <= 7 && trial->wins <= trial->rounds);
+    assert_true(trial->prefill > 0 || trial->decode > 0 || !trial->rounds);
+    assert_true(trial->rounds <= 7 && trial->wins <= trial->rounds && trial->disturbed <= 4);
+    assert_true(trial->rounds >= 2 || trial->disturbed == 4);
     assert_true(!trial->kept || trial->wins >= 6);
     ++*trials;
 }
@@ -287,6 +289,129 @@ static void tuning_writes_what_loading_reads_and_forgetting_removes(void **state
     assert_int_equal(removed, 1);
     assert_int_equal(access(path, F_OK), -1);
     ffai_free(path);
+}
+
+/* A CPU backend whose steps take four times as long on several threads as on one, as they do beside another process, or
+ * where memory feeds one best. */
+static struct {
+    int threads;
+    bool disturbed; /* that is what `lost` says */
+    double lost;
+} busy;
+
+static void busy_tuning(ffai__tuning *tuning, const ffai__plan *plan)
+{
+    ffai__backend_cpu.tuning(tuning, plan);
+    tuning->threads = 2;
+}
+
+static ffai_status busy_retune(ffai__run *run, const ffai__tuning *tuning, ffai_error *err)
+{
+    (void)run;
+    (void)err;
+    busy.threads = tuning->threads;
+    return FFAI_OK;
+}
+
+static ffai_status busy_step(ffai__run *run, const ffai__step *step, ffai_error *err)
+{
+    (void)run;
+    (void)step;
+    (void)err;
+    nanosleep(&(struct timespec){.tv_nsec = busy.threads == 1 ? 200000 : 800000}, NULL);
+    busy.lost += busy.disturbed && busy.threads > 1 ? 0.0004 : 0;
+    return FFAI_OK;
+}
+
+static double busy_lost(const ffai__run *run)
+{
+    (void)run;
+    return busy.lost;
+}
+
+typedef struct threads_trial {
+    int kept, disturbed;
+} threads_trial;
+
+static void note_threads(void *context, const ffai_tune_trial *trial)
+{
+    threads_trial *noted = context;
+    if (strcmp(trial->parameter, "threads") == 0)
+        *noted = (threads_trial){trial->kept, trial->disturbed};
+}
+
+/* Returns the number of threads that is kept. */
+static int tune_beside_others(threads_trial *noted, bool disturbed)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai__tuning kept;
+    size_t removed = 0;
+    char *path = NULL;
+    ffai_model *model = load(0, true);
+    ffai__backend backend = ffai__backend_cpu;
+    backend.tuning = busy_tuning;
+    backend.retune = busy_retune;
+    backend.step = busy_step;
+    backend.lost = busy_lost;
+    model->backend = &backend;
+    busy.threads = 2;
+    busy.disturbed = disturbed;
+    const ffai_tune_options options = {.on_trial = note_threads, .context = noted};
+    if (ffai_tune(&path, model, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    ffai__tuning_file file = file_of(model);
+    assert_int_equal(ffai__tuning_file_read(&kept, &file, &err), FFAI_OK);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    ffai__tuning_file_free(&file);
+    model->backend = &ffai__backend_cpu;
+    ffai_model_free(model);
+    ffai_free(path);
+    return kept.threads;
+}
+
+static void what_wins_because_other_processes_run_is_not_kept(void **state)
+{
+    (void)state;
+    threads_trial noted = {0};
+    assert_int_equal(tune_beside_others(&noted, false), 1);
+    assert_true(noted.kept && noted.disturbed == 0);
+    assert_int_equal(tune_beside_others(&noted, true), ffai__tuning_usual.threads);
+    assert_true(!noted.kept && noted.disturbed == 4);
+}
+
+static bool is_never_called(void *context, double fraction)
+{
+    (void)context;
+    fail_msg("measured %g before it was known whether anything can be written", fraction);
+    return false;
+}
+
+/* That a folder cannot be made, and one that takes no file: root may write anywhere but into /proc. */
+static void where_nothing_can_be_written_nothing_is_measured(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"/proc/nowhere", "/proc/self/task"};
+    const ffai_tune_options options = {.on_progress = is_never_called};
+    ffai_error err = FFAI_ERROR_INIT;
+    char *path = NULL;
+    ffai_model *model = load(0, true);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        setenv("XDG_CACHE_HOME", folders[i], 1);
+        assert_int_equal(ffai_tune(&path, model, &options, &err), FFAI_E_IO);
+        assert_int_equal(strncmp(err.message, "tune: /proc/", 12), 0);
+        assert_non_null(strstr(err.message, ": set XDG_CACHE_HOME to a folder you can write"));
+    }
+    char *home = getenv("HOME") ? ffai__strdup(getenv("HOME")) : NULL;
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("HOME");
+    assert_int_equal(ffai_tune(&path, model, &options, &err), FFAI_E_NOT_FOUND);
+    assert_string_equal(err.message, "tune: neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to a folder you "
+                                     "can write");
+    if (home)
+        setenv("HOME", home, 1);
+    ffai__free(home);
+    setenv("XDG_CACHE_HOME", folder, 1);
+    ffai_model_free(model);
 }
 
 static bool stop(void *context, double fraction)
@@ -339,6 +464,8 @@ int main(void)
         cmocka_unit_test(a_broken_or_foreign_file_is_ignored_with_a_note),
         cmocka_unit_test(a_file_cut_short_anywhere_is_ignored),
         cmocka_unit_test(tuning_writes_what_loading_reads_and_forgetting_removes),
+        cmocka_unit_test(what_wins_because_other_processes_run_is_not_kept),
+        cmocka_unit_test(where_nothing_can_be_written_nothing_is_measured),
         cmocka_unit_test(a_cancelled_tuning_writes_nothing),
     };
     return cmocka_run_group_tests(tests, make_cache, remove_cache);
