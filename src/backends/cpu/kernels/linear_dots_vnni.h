@@ -5,6 +5,8 @@
 
 #include "linear_lanes_avx512.h"
 
+#define FIXED_LAYOUTS
+
 /* 64 h, then 64 l: a span is half of each. */
 #define DOT_SPAN(input, number) ((input) + (number)*64 - (number) % 2 * 32)
 
