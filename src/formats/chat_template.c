@@ -1,4 +1,5 @@
-/* tokenizer_config.json's "chat_template": one template's text, or a list of {name, template}. */
+/* tokenizer_config.json's "chat_template": one template's text, or a list of {name, template}. The text is only carried
+ * along, into a converted folder: nothing renders it. */
 #include <string.h>
 
 #include "contents.h"
