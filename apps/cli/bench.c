@@ -135,7 +135,12 @@ static ffai_status open_session(ffai_session **session, ffai_model *model, const
                        "bench: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
                        (long long)positions, info.path, (long long)info.max_context);
     const ffai_session_options opening = {
-        .context = positions + 1, .max_sequences = 1, .max_outputs = 1, .kv_format = kv_format(&s->session)};
+        .context = positions + 1,
+        .max_sequences = 1,
+        .max_outputs = 1,
+        .kv_format = kv_format(&s->session),
+        .keep_going = keep_going,
+    };
     return ffai_session_open(session, model, &opening, err);
 }
 

@@ -143,7 +143,8 @@ static int32_t choose_step_size(const run_state *r)
 
 static ffai_status open_session(run_state *r, ffai_error *err)
 {
-    ffai_session_options opening = {.max_sequences = 1, .kv_format = kv_format(&r->settings->session)};
+    ffai_session_options opening = {
+        .max_sequences = 1, .kv_format = kv_format(&r->settings->session), .keep_going = keep_going};
     ffai_status status = choose_context(&opening.context, r, err);
     opening.max_rows = choose_step_size(r);
     if (status == FFAI_OK)

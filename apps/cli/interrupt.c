@@ -28,3 +28,9 @@ bool interrupted(void)
 {
     return asked;
 }
+
+bool keep_going(void *ignored)
+{
+    (void)ignored;
+    return !asked;
+}

@@ -6,5 +6,7 @@
 
 void interrupt_watch(void);
 bool interrupted(void);
+/* The opposite, for sessions to ask within a step. */
+bool keep_going(void *ignored);
 
 #endif

@@ -49,7 +49,8 @@ static ffai_status open_evaluation(evaluation *e, const logits_settings *s, ffai
                                           .max_sequences = 1,
                                           .max_rows = (int32_t)e->step_size,
                                           .max_outputs = (int32_t)e->step_size,
-                                          .kv_format = kv_format(&s->session)};
+                                          .kv_format = kv_format(&s->session),
+                                          .keep_going = keep_going};
     status = ffai_session_open(&e->session, e->model, &opening, err);
     if (status == FFAI_OK)
         status = ffai_sequence_open(&e->sequence, e->session, err);

@@ -38,6 +38,8 @@ static int run_command(output *out, const command *c, const void *settings)
     const ffai_status status = c->run(out, settings, &err);
     if (status == FFAI_OK || (status == FFAI_E_CANCELLED && out->error))
         return EXIT_OK;
+    if (status == FFAI_E_CANCELLED)
+        failure(&err, status, "%s: cancelled", c->name);
     return report_failure(&err);
 }
 

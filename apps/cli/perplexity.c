@@ -98,7 +98,8 @@ static ffai_status open_session(measurement *m, const perplexity_settings *s, ff
                                           .max_sequences = 1,
                                           .max_rows = rows,
                                           .max_outputs = rows,
-                                          .kv_format = kv_format(&s->session)};
+                                          .kv_format = kv_format(&s->session),
+                                          .keep_going = keep_going};
     return ffai_session_open(&m->session, model, &opening, err);
 }
 

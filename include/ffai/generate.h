@@ -50,7 +50,7 @@ FFAI_API const char *ffai_source_name(ffai_source source);
 typedef enum ffai_finish_reason {
     FFAI_FINISH_STOP,      /**< an end token */
     FFAI_FINISH_LENGTH,    /**< max_tokens, or the context is full */
-    FFAI_FINISH_CANCELLED, /**< by a callback */
+    FFAI_FINISH_CANCELLED, /**< by a callback, the session's keep_going among them */
 } ffai_finish_reason;
 
 /** "stop", "length", "cancelled". */

@@ -27,6 +27,10 @@ typedef struct ffai_session_options {
     int32_t max_rows;      /**< of one step; 0: the model's prefill_step_size */
     int32_t max_outputs;   /**< output rows of one step; 0: max_sequences */
     ffai_kv_format kv_format;
+    /** Asked between the parts of a step, on the thread that submitted it, some hundred times; false ends the step with
+        FFAI_E_CANCELLED. NULL: yes. */
+    bool (*keep_going)(void *context);
+    void *keep_going_context;
 } ffai_session_options;
 
 #define FFAI_SESSION_OPTIONS_INIT                                                                                      \
@@ -97,8 +101,9 @@ typedef struct ffai_row {
 
 /**
  * Submit a step of n rows. On failure nothing has changed: FFAI_E_ARGUMENT names the row, FFAI_E_CONTEXT_FULL
- * says which sequence would outgrow its context. Results are fetched with ffai_step_collect before the next
- * submission.
+ * says which sequence would outgrow its context, FFAI_E_CANCELLED that keep_going ended the step (a token drawn for a
+ * position that the step gave another token is forgotten then). Results are fetched with ffai_step_collect before the
+ * next submission.
  */
 FFAI_API ffai_status ffai_step_submit(ffai_session *session, const ffai_row *rows, size_t n, ffai_error *err);
 

@@ -91,7 +91,9 @@ struct ffai__backend {
     void (*memory)(const ffai__run *run, ffai__memory_use *use);
 
     /* Submit one step: afterwards (or, on a device, in order behind it) stores, tokens and outputs are those of
-     * the step. The step's arrays may be reused when this returns. */
+     * the step. The step's arrays may be reused when this returns. FFAI_E_CANCELLED if the step's keep_going, which
+     * this thread calls, ended it: of what it would have left, stores and tokens of its own positions are undefined
+     * and there are no results. */
     ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
     /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for
      * a backend that keeps none. */

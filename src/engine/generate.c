@@ -76,7 +76,10 @@ static ffai_status evaluate_prompt(generator *g, const int32_t *prompt, size_t n
     *cancelled = !keep_going(g, 0, n);
     for (size_t done = 0; done < n && !*cancelled;) {
         const size_t count = n - done < g->step_size ? n - done : g->step_size;
-        FFAI__TRY(evaluate_chunk(g, prompt + done, count, done + count == n, err));
+        const ffai_status status = evaluate_chunk(g, prompt + done, count, done + count == n, err);
+        *cancelled = status == FFAI_E_CANCELLED;
+        if (status != FFAI_OK)
+            return *cancelled ? FFAI_OK : status;
         done += count;
         g->result->prompt_tokens = done;
         *cancelled = !keep_going(g, done, n);
@@ -147,7 +150,11 @@ static ffai_status decode(generator *g, ffai_error *err)
         const bool full = ffai_sequence_length(g->session, g->sequence) >= ffai_session_context(g->session);
         if (full || g->tokens.size / sizeof(int32_t) == most)
             break;
-        FFAI__TRY(submit_token(g, token, err));
+        const ffai_status status = submit_token(g, token, err);
+        if (status == FFAI_E_CANCELLED)
+            g->result->finish_reason = FFAI_FINISH_CANCELLED;
+        if (status != FFAI_OK)
+            return status == FFAI_E_CANCELLED ? FFAI_OK : status;
     }
     return FFAI_OK;
 }

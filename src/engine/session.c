@@ -54,6 +54,8 @@ static ffai_status choose_options(ffai_session *s, const ffai_session_options *o
     int64_t context = 0;
     FFAI__TRY(choose_context(&context, s->model, options, max_sequences, err));
     s->pages_per_sequence = ffai__pages_for(context);
+    s->keep_going = options->keep_going;
+    s->keep_going_context = options->keep_going_context;
     s->options = (ffai__run_options){
         .max_rows = options->max_rows ? options->max_rows : step_size,
         .max_outputs = options->max_outputs ? options->max_outputs : max_sequences,

@@ -18,6 +18,8 @@ struct ffai_session {
     ffai_model *model;
     ffai__run *run;
     ffai__run_options options;
+    bool (*keep_going)(void *context);
+    void *keep_going_context;
     size_t num_groups;
     uint32_t pages_per_sequence;
     ffai__pages *pages; /* [groups] */

@@ -109,7 +109,9 @@ static ffai_status build_step(ffai_session *s, const ffai_row *rows, size_t n, f
                            .positions = s->positions,
                            .sequence_of_row = s->sequence_of_row,
                            .sequences = s->step_sequences,
-                           .output_rows = s->output_rows};
+                           .output_rows = s->output_rows,
+                           .keep_going = s->keep_going,
+                           .keep_going_context = s->keep_going_context};
     for (size_t t = 0; t < n; t++)
         FFAI__TRY(add_row(s, rows, t, err));
     s->step.draws = s->drew ? s->draws : NULL;
@@ -136,17 +138,27 @@ static void note_draws(ffai_session *s)
     }
 }
 
+/* The sequence is as long as before the step. One that was cancelled may have put its own token where another was
+ * drawn. */
+static void undo(ffai_session *s, const ffai__step_sequence *part, ffai_status status)
+{
+    ffai__sequence *q = &s->sequences[part->slot];
+    if (status == FFAI_E_CANCELLED && s->tokens[part->first_row] != FFAI__TOKEN_SAMPLED)
+        q->drawn_position = -1;
+    ffai__sequence_keep_pages(s, q, q->length);
+}
+
 ffai_status ffai_step_submit(ffai_session *s, const ffai_row *rows, size_t n, ffai_error *err)
 {
     s->submitted = false;
     FFAI__TRY(build_step(s, rows, n, err));
     const ffai_status status = run_step(s, err);
     for (int32_t i = 0; i < s->step.num_sequences; i++) {
-        ffai__sequence *q = &s->sequences[s->step_sequences[i].slot];
+        const ffai__step_sequence *part = &s->step_sequences[i];
         if (status == FFAI_OK)
-            q->length += s->step_sequences[i].num_rows;
+            s->sequences[part->slot].length += part->num_rows;
         else
-            ffai__sequence_keep_pages(s, q, q->length);
+            undo(s, part, status);
     }
     if (status != FFAI_OK)
         return status;

@@ -5,6 +5,7 @@
 #ifndef FFAI_PROGRAM_STEP_H
 #define FFAI_PROGRAM_STEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dtype.h"
@@ -57,6 +58,8 @@ typedef struct ffai__step {
     const ffai__step_sequence *sequences; /* [S] */
     const int32_t *output_rows;           /* [R], increasing */
     const ffai__draw *draws;              /* [R]; NULL: logits only, nothing is drawn */
+    bool (*keep_going)(void *context);    /* asked between parts of the step; false ends it. NULL: yes */
+    void *keep_going_context;
 } ffai__step;
 
 #endif

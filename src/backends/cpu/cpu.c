@@ -250,6 +250,7 @@ static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error 
     run->step = step;
     run->mode = step->num_rows == 1 ? FFAI__ONE_ROW : FFAI__MANY_ROWS;
     ffai__results_of(base, step);
+    atomic_store_explicit(&run->stop_before, run->num_actions, memory_order_relaxed);
     for (int i = 0; i < run->num_cursors; i++)
         atomic_store_explicit(&run->cursors[i], 0, memory_order_relaxed);
     if (run->options.keep_values) /* all ones are not a number: what is read before it is written shows */
@@ -260,6 +261,8 @@ static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error 
     else
         ffai__thread_pool_run_team(run->pool, ffai__cpu_execute, run);
     run->step = NULL;
+    if (atomic_load_explicit(&run->stop_before, memory_order_relaxed) < run->num_actions)
+        return ffai__fail(err, FFAI_E_CANCELLED, "step: cancelled");
     return FFAI_OK;
 }
 

@@ -137,7 +137,8 @@ typedef struct ffai__cpu_run {
     ffai__cpu_profile *profile; /* NULL until it is first asked for */
     bool profiling;
 
-    const ffai__step *step; /* while one runs */
+    const ffai__step *step;    /* while one runs */
+    atomic_size_t stop_before; /* the action at whose barrier the step ends; num_actions: at none */
     ffai__cpu_mode mode;
     uint64_t num_steps;
 } ffai__cpu_run;

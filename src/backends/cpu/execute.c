@@ -322,19 +322,32 @@ static run_action *const run_actions[FFAI__ACTION_COUNT] = {
     [FFAI__ACTION_SAMPLE] = run_sample,
 };
 
+/* Wait for the others where action i asks for it; false: the step ends here, for all threads alike. Thread 0, which
+ * submitted the step, asks its caller before it comes to the barrier; what it writes there for a later barrier while
+ * others are still leaving this one does not stop them here. */
+static bool wait_before(const worker *w, size_t i)
+{
+    ffai__cpu_run *run = w->run;
+    const ffai__step *step = run->step;
+    if (i == run->num_actions || !run->actions[i].barrier[run->mode])
+        return true;
+    if (w->thread == 0 && step->keep_going && !step->keep_going(step->keep_going_context))
+        atomic_store_explicit(&run->stop_before, i, memory_order_relaxed);
+    ffai__thread_pool_barrier(run->pool, w->thread);
+    return atomic_load_explicit(&run->stop_before, memory_order_relaxed) > i;
+}
+
 /* The same walk with a look at the clock behind each action. Waiting for the others belongs to the action before it:
  * that is what they are late with. */
 static void execute_timed(const worker *w)
 {
     ffai__cpu_run *run = w->run;
     ffai__cpu_profile_begin(run);
-    for (size_t i = 0; i < run->num_actions; i++) {
+    bool going = wait_before(w, 0);
+    for (size_t i = 0; going && i < run->num_actions; i++) {
         const ffai__action *action = &run->actions[i];
-        if (i == 0 && action->barrier[run->mode])
-            ffai__thread_pool_barrier(run->pool, w->thread);
         run_actions[action->kind](w, action);
-        if (i + 1 < run->num_actions && run->actions[i + 1].barrier[run->mode])
-            ffai__thread_pool_barrier(run->pool, w->thread);
+        going = wait_before(w, i + 1);
         ffai__cpu_profile_note(run, action);
     }
 }
@@ -346,10 +359,6 @@ void ffai__cpu_execute(void *context, int thread, int num_threads)
         execute_timed(&w);
         return;
     }
-    for (size_t i = 0; i < w.run->num_actions; i++) {
-        const ffai__action *action = &w.run->actions[i];
-        if (action->barrier[w.run->mode])
-            ffai__thread_pool_barrier(w.run->pool, thread);
-        run_actions[action->kind](&w, action);
-    }
+    for (size_t i = 0; i < w.run->num_actions && wait_before(&w, i); i++)
+        run_actions[w.run->actions[i].kind](&w, &w.run->actions[i]);
 }

@@ -160,8 +160,11 @@ static ffai_status ref_step(ffai__run *base, const ffai__step *step, ffai_error 
 {
     ref_run *run = (ref_run *)base;
     FFAI__TRY(ffai__step_check(step, run->program, &run->options, err));
-    for (size_t i = 0; i < run->program->num_instructions; i++)
+    for (size_t i = 0; i < run->program->num_instructions; i++) {
+        if (step->keep_going && !step->keep_going(step->keep_going_context))
+            return ffai__fail(err, FFAI_E_CANCELLED, "step: cancelled");
         ref_execute(run, &run->program->instructions[i], step);
+    }
     ffai__results_of(base, step);
     return FFAI_OK;
 }

@@ -172,6 +172,40 @@ static void a_prompt_beyond_the_context_is_refused_with_the_numbers(void **state
     assert_non_null(strstr(err.message, "top_p"));
 }
 
+static bool count_down(void *context)
+{
+    int *left = context;
+    return (*left)-- > 0;
+}
+
+/* Wherever in a step it comes, in the prompt or behind it. */
+static void a_cancelled_step_ends_the_text_with_what_there_is(void **state)
+{
+    fixture *f = *state;
+    ffai_generation *whole = generate(f, 0);
+    bool cut_prompt = false, cut_text = false;
+    for (int questions = 0; questions < 1000; questions += 37) {
+        int left = questions;
+        ffai_session *session = NULL;
+        ffai_sequence sequence = 0;
+        ffai_generation *g = NULL;
+        const ffai_session_options opening = {.context = 64, .keep_going = count_down, .keep_going_context = &left};
+        const ffai_generate_options options = {.parameters = &f->parameters};
+        assert_int_equal(ffai_session_open(&session, f->model, &opening, NULL), FFAI_OK);
+        assert_int_equal(ffai_sequence_open(&sequence, session, NULL), FFAI_OK);
+        assert_int_equal(ffai_generate(&g, session, sequence, prompt, PROMPT, &options, NULL), FFAI_OK);
+        assert_true(g->num_tokens <= whole->num_tokens);
+        assert_memory_equal(g->tokens, whole->tokens, g->num_tokens * sizeof(int32_t));
+        assert_int_equal(g->finish_reason == FFAI_FINISH_CANCELLED, left < 0);
+        cut_prompt = cut_prompt || (left < 0 && g->prompt_tokens == 0);
+        cut_text = cut_text || (left < 0 && g->num_tokens > 0);
+        ffai_generation_free(g);
+        ffai_session_close(session);
+    }
+    assert_true(cut_prompt && cut_text);
+    ffai_generation_free(whole);
+}
+
 static void an_end_token_ends_the_text_and_is_left_out(void **state)
 {
     fixture *f = *state;
@@ -324,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(generation_ends_where_the_context_does, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_prompt_beyond_the_context_is_refused_with_the_numbers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_token_ends_the_text_and_is_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cancelled_step_ends_the_text_with_what_there_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_same_seed_gives_the_same_tokens_and_another_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parameters_come_from_the_first_source_that_gives_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mean_nll_is_what_the_logits_say, set_up, tear_down),

@@ -226,6 +226,96 @@ static void a_full_context_refuses_the_step_and_changes_nothing(void **state)
     ffai_model_free(model);
 }
 
+typedef struct {
+    int left; /* questions that are answered with yes; -1: all */
+    int asked;
+} patience;
+
+static bool while_patient(void *context)
+{
+    patience *p = context;
+    p->asked++;
+    return p->left < 0 || p->left-- > 0;
+}
+
+/* Cancel the text's last step after 0, 1, 2 … parts, until it comes through, and every time go on from there. */
+static void check_cancelling(const char *backend, int threads, size_t rows)
+{
+    ffai_model *model = load(TINY, backend, threads);
+    patience p = {-1, 0};
+    ffai_session *session = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    const ffai_session_options options = {.context = 96,
+                                          .max_sequences = 1,
+                                          .max_rows = N,
+                                          .max_outputs = 1,
+                                          .keep_going = while_patient,
+                                          .keep_going_context = &p};
+    float *expected = logits_after(TINY, backend, threads, N, N);
+    float *logits = calloc((size_t)vocab_size(model), sizeof *logits);
+    assert_int_equal(ffai_session_open(&session, model, &options, &err), FFAI_OK);
+    const ffai_sequence sequence = open_sequence(session);
+    ffai_row step[N];
+    for (size_t i = 0; i < rows; i++)
+        step[i] = (ffai_row){text[N - rows + i], sequence, i + 1 == rows, NULL};
+    append(session, sequence, text, N - rows, N, NULL);
+    int parts = 0;
+    for (ffai_status status = FFAI_E_CANCELLED; status != FFAI_OK; parts++) {
+        p = (patience){parts, 0};
+        status = ffai_step_submit(session, step, rows, &err);
+        assert_true(status == FFAI_OK || status == FFAI_E_CANCELLED);
+        assert_int_equal(p.asked, parts + (status != FFAI_OK));
+        p = (patience){-1, 0};
+        assert_int_equal(ffai_sequence_length(session, sequence), status == FFAI_OK ? N : N - (int64_t)rows);
+        assert_true(status == FFAI_OK || ffai_step_collect(NULL, NULL, session, &err) == FFAI_E_ARGUMENT);
+        if (status == FFAI_OK)
+            assert_int_equal(ffai_sequence_truncate(session, sequence, N - (int64_t)rows, &err), FFAI_OK);
+        append(session, sequence, text + N - rows, rows, rows, logits);
+        assert_same_bits(logits, expected, vocab_size(model));
+        assert_int_equal(ffai_sequence_truncate(session, sequence, N - (int64_t)rows, &err), FFAI_OK);
+    }
+    assert_true(parts > 10);
+    free(logits);
+    free(expected);
+    ffai_session_close(session);
+    ffai_model_free(model);
+}
+
+static void a_cancelled_step_is_as_if_it_had_not_been_submitted(void **state)
+{
+    (void)state;
+    check_cancelling("ref", 1, 40);
+    check_cancelling("cpu", 1, 40);
+    check_cancelling("cpu", 2, 40);
+    check_cancelling("cpu", 3, 5);
+    check_cancelling("cpu", 2, 1);
+}
+
+static void a_cancelled_step_forgets_a_draw_in_whose_place_it_had_another_token(void **state)
+{
+    (void)state;
+    ffai_model *model = load(TINY, "cpu", 1);
+    patience p = {-1, 0};
+    ffai_session *session = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    const ffai_sampling greedy = FFAI_SAMPLING_INIT;
+    const ffai_session_options options = {.context = 96, .keep_going = while_patient, .keep_going_context = &p};
+    assert_int_equal(ffai_session_open(&session, model, &options, &err), FFAI_OK);
+    const ffai_sequence sequence = open_sequence(session);
+    const ffai_row draw = {5, sequence, true, &greedy}, drawn = {FFAI_TOKEN_DRAWN, sequence, false, NULL},
+                   other = {7, sequence, false, NULL};
+    assert_int_equal(ffai_step_submit(session, &draw, 1, &err), FFAI_OK);
+    p.left = 3;
+    assert_int_equal(ffai_step_submit(session, &drawn, 1, &err), FFAI_E_CANCELLED);
+    p.left = 3;
+    assert_int_equal(ffai_step_submit(session, &other, 1, &err), FFAI_E_CANCELLED);
+    p.left = -1;
+    assert_int_equal(ffai_step_submit(session, &drawn, 1, &err), FFAI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "no token was drawn for position 1"));
+    ffai_session_close(session);
+    ffai_model_free(model);
+}
+
 static void rows_that_make_no_sense_are_named(void **state)
 {
     (void)state;
@@ -333,6 +423,8 @@ int main(void)
         cmocka_unit_test(truncating_forgets_what_came_after),
         cmocka_unit_test(closed_sequences_give_their_pages_back),
         cmocka_unit_test(a_full_context_refuses_the_step_and_changes_nothing),
+        cmocka_unit_test(a_cancelled_step_is_as_if_it_had_not_been_submitted),
+        cmocka_unit_test(a_cancelled_step_forgets_a_draw_in_whose_place_it_had_another_token),
         cmocka_unit_test(rows_that_make_no_sense_are_named),
         cmocka_unit_test(a_drawn_token_can_be_fed_without_the_host_seeing_it),
         cmocka_unit_test(output_rows_without_sampling_draw_nothing),
