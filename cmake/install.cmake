@@ -18,3 +18,16 @@ install(FILES share/completions/fish/ffai.fish
     DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d OPTIONAL)
 install(FILES LICENSE README.md TYPE DOC OPTIONAL)
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.png")
+# Links from the documents to what is not installed beside them become plain words.
+install(CODE "cmake_path(APPEND documents \"\${CMAKE_INSTALL_PREFIX}\" \"${CMAKE_INSTALL_DOCDIR}\")")
+install(CODE [=[
+set(documents "$ENV{DESTDIR}${documents}")
+file(GLOB files "${documents}/README.md" "${documents}/docs/*.md")
+foreach(file IN LISTS files)
+    file(READ "${file}" text)
+    string(REGEX REPLACE "\\[([^]]+)\\]\\((\\.\\./)?(bench|examples|include|src|tests|tools)[^)]*\\)" "\\1" plain "${text}")
+    if(NOT plain STREQUAL text)
+        file(WRITE "${file}" "${plain}")
+    endif()
+endforeach()
+]=])

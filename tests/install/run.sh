@@ -27,6 +27,15 @@ library=$(pkg-config --variable=libdir ffai)
 [ -e "$prefix/include/ffai/ffai.h" ] || fail 'no ffai/ffai.h'
 [ -e "$prefix/share/doc/ffai/README.md" ] && [ -e "$prefix/share/doc/ffai/docs/developing.md" ] || fail 'no documents'
 
+# Every link of a document to a file leads to one.
+for document in "$prefix"/share/doc/ffai/README.md "$prefix"/share/doc/ffai/docs/*.md; do
+    grep -o '](\([^)]*\))' "$document" | sed 's/^](//; s/[#)].*//' | grep -v '://' | sort -u >"$work/links" || true
+    while read -r link; do
+        [ -z "$link" ] || [ -e "$(dirname "$document")/$link" ] ||
+            fail "$(basename "$document") links to $link, which is not installed"
+    done <"$work/links"
+done
+
 # Every function in the headers is in the shared library, and nothing else is.
 nm -D --defined-only "$library/libffai.so" | sed 's/.* //' | grep '^ffai' | sort >"$work/exported"
 sed -n 's/^FFAI_API [^(]*[ *]\(ffai_[a-z0-9_]*\)(.*/\1/p' "$prefix"/include/ffai/*.h | sort >"$work/declared"
