@@ -241,9 +241,10 @@ static void print_head(output *out, const bench_report *r)
                       b->machine.isa, b->machine.threads);
     if (b->load_seconds > 0)
         output_format(out, "load     %.3f s, %.1f MB of weights\n", b->load_seconds, (double)b->weight_bytes * 1e-6);
+    const int64_t first_tokens = bench_first_tokens(r->plan);
     if (b->first_token_seconds > 0)
-        output_format(out, "first    token after %.3f s, loading and a prompt of %lld tokens\n", b->first_token_seconds,
-                      (long long)r->plan->prompt_tokens);
+        output_format(out, "first    token after %.3f s, loading and a prompt of %lld token%s\n",
+                      b->first_token_seconds, (long long)first_tokens, first_tokens == 1 ? "" : "s");
 }
 
 void bench_report_print(output *out, const bench_report *r)

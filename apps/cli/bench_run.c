@@ -193,7 +193,7 @@ static ffai_status measure_depth(bench_depth *d, runner *r, ffai_error *err)
 /* The prompt, cold: what a user waits for. */
 static ffai_status first_prompt(runner *r, double begun, ffai_error *err)
 {
-    const ffai_status status = append(r, r->plan->prompt_tokens ? r->plan->prompt_tokens : 1, true, err);
+    const ffai_status status = append(r, bench_first_tokens(r->plan), true, err);
     if (status != FFAI_OK || r->results->cancelled)
         return status;
     r->results->first_token_seconds = seconds_now() - begun;

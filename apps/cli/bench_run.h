@@ -46,6 +46,12 @@ typedef struct bench_results {
     bool cancelled;
 } bench_results;
 
+/* Of the very first prompt, which is computed even if none is to be measured. */
+static inline int64_t bench_first_tokens(const bench_plan *plan)
+{
+    return plan->prompt_tokens ? plan->prompt_tokens : 1;
+}
+
 /* Run the plan on a session of one sequence: the prompt once, which gives the first token, then at each depth the
  * prompt and the continuation as often as wanted. begun: when loading began. Ctrl-C ends it with what was measured so
  * far. FFAI_E_BACKEND if the logits are not finite. */

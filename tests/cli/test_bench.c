@@ -144,6 +144,15 @@ static void one_of_prefill_and_decode_is_enough(void)
     outcome_release(&o);
 }
 
+static void the_first_token_without_a_prompt_comes_after_one(void)
+{
+    outcome o;
+    RUN(o, NULL, "bench", "-m", MODEL, "--prompt-tokens", "0", "--gen-tokens", "1", "--repeat", "1");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.out && strstr(o.out, " s, loading and a prompt of 1 token\n"));
+    outcome_release(&o);
+}
+
 static void the_kinds_of_work_make_up_the_measured_time(void)
 {
     outcome o;
@@ -211,6 +220,7 @@ static const test tests[] = {
     TEST(a_shape_is_measured_at_every_depth),
     TEST(a_checkpoint_is_measured_too),
     TEST(one_of_prefill_and_decode_is_enough),
+    TEST(the_first_token_without_a_prompt_comes_after_one),
     TEST(the_kinds_of_work_make_up_the_measured_time),
     TEST(people_get_lines),
     TEST(control_c_ends_it_with_what_was_measured),

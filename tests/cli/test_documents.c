@@ -184,6 +184,20 @@ static void the_reference_lists_every_flag(void)
     free(text);
 }
 
+static void the_man_page_and_the_reference_list_every_variable(void)
+{
+    static const char *const variables[] = {"FFAI_ISA", "FFAI_TUNE", "XDG_CACHE_HOME"};
+    char *page = read_man_page(), *text = read_source("docs/cli.md");
+    const char *in_page = strstr(page, "\n.SH ENVIRONMENT\n"),
+               *in_text = text ? strstr(text, "\n## Environment\n") : NULL;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables && CHECK(in_page && in_text); i++) {
+        check_says(has_word(in_page, variables[i]), __FILE__, __LINE__, "%s is not in the man page", variables[i]);
+        check_says(has_word(in_text, variables[i]), __FILE__, __LINE__, "%s is not in docs/cli.md", variables[i]);
+    }
+    free(page);
+    free(text);
+}
+
 /* Same keys and types; of arrays the first entries are compared. A map's keys are data. */
 static bool same_shape(const json_t *a, const json_t *b)
 {
@@ -268,6 +282,7 @@ static const test tests[] = {
     TEST(the_man_page_lists_every_flag_and_no_other),
     TEST(the_completions_list_every_command_and_flag),
     TEST(the_reference_lists_every_flag),
+    TEST(the_man_page_and_the_reference_list_every_variable),
     TEST(the_references_json_examples_have_the_shape_of_the_output),
 };
 extern const suite suite_documents;
