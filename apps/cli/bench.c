@@ -1,5 +1,7 @@
 #include <ffai/bench.h>
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@ typedef struct bench_settings {
 static const option options[] = {
     HEADING("What is measured"),
     SHAPE_OPTIONS,
-    RANGE(OPTION_INTEGER, 0, "layers", "N", 1, 1000, shape.layers, "of a shape (default: as many as it has)"),
+    RANGE(OPTION_INTEGER, 0, "layers", "N", 1, 512, shape.layers, "of a shape (default: as many as it has)"),
     RANGE(OPTION_INTEGER, 0, "prompt-tokens", "N", 0, 1e9, prompt_tokens, "of a prompt; 0: no prefill; default 512"),
     RANGE(OPTION_INTEGER, 0, "gen-tokens", "N", 0, 1e9, gen_tokens, "to generate; 0: no decode; default 128"),
     RANGE(OPTION_LIST, 0, "depth", "N,N", 0, 1e9, depth, "tokens that are there before (default: 0)"),
@@ -64,14 +66,26 @@ static int64_t positions_of(const bench_plan *plan)
 
 /* --- before anything is opened --- */
 
+/* Depth, prompt and continuation against the model's context; false with a message that names the largest of them. */
+static bool fits(const bench_plan *plan, const char *model, int64_t context, char *message, size_t size)
+{
+    const int64_t all = positions_of(plan), depth = all - plan->prompt_tokens - plan->gen_tokens;
+    const char *flag = depth >= plan->prompt_tokens ? "depth" : "prompt-tokens";
+    if (plan->gen_tokens > depth && plan->gen_tokens > plan->prompt_tokens)
+        flag = "gen-tokens";
+    snprintf(message, size, "bench: --%s: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
+             flag, (long long)all, model, (long long)context);
+    return all <= context;
+}
+
 static int check_context(const bench_settings *s)
 {
     const bench_plan plan = plan_of(s);
     ffai_shape shape = {0};
+    char message[256];
     shape_find(&shape, &s->shape);
-    if (shape.name && positions_of(&plan) > shape.max_context)
-        return report_usage("bench: --depth: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
-                            (long long)positions_of(&plan), shape.name, (long long)shape.max_context);
+    if (shape.name && !fits(&plan, shape.name, shape.max_context, message, sizeof message))
+        return report_usage("%s", message);
     return EXIT_OK;
 }
 
@@ -89,6 +103,26 @@ static int check(const void *settings)
     const bench_settings *s = settings;
     const int status = shape_check("bench", &s->model, &s->shape);
     return status == EXIT_OK ? check_amounts(s) : status;
+}
+
+/* A checkpoint's own, from its headers: before anything that takes time. */
+static ffai_status check_checkpoint(const bench_settings *s, const bench_plan *plan, ffai_error *err)
+{
+    char *text = NULL, message[512];
+    if (s->shape.name.given)
+        return FFAI_OK;
+    ffai_status status = ffai_model_inspect(&text, s->model.path.text, true, err);
+    if (status != FFAI_OK)
+        return status;
+    json_t *about = json_loads(text, 0, NULL);
+    const json_t *context = json_object_get(json_object_get(about, "config"), "max_position_embeddings");
+    if (!about)
+        status = failure_memory(err, "bench");
+    else if (!fits(plan, s->model.path.text, json_integer_value(context), message, sizeof message))
+        status = failure(err, FFAI_E_CONTEXT_FULL, "%s", message);
+    json_decref(about);
+    ffai_free(text);
+    return status;
 }
 
 /* --- running --- */
@@ -127,15 +161,8 @@ static ffai_status remeasure_machine(ffai_machine *machine, const bench_settings
 static ffai_status open_session(ffai_session **session, ffai_model *model, const bench_settings *s,
                                 const bench_plan *plan, ffai_error *err)
 {
-    ffai_model_info info;
-    ffai_model_get_info(&info, model);
-    const int64_t positions = positions_of(plan); /* and one that warms decode up */
-    if (positions > info.max_context)
-        return failure(err, FFAI_E_CONTEXT_FULL,
-                       "bench: depth, prompt and continuation make %lld tokens; %s has a context of %lld",
-                       (long long)positions, info.path, (long long)info.max_context);
     const ffai_session_options opening = {
-        .context = positions + 1,
+        .context = positions_of(plan) + 1, /* one that warms decode up */
         .max_sequences = 1,
         .max_outputs = 1,
         .kv_format = kv_format(&s->session),
@@ -169,7 +196,9 @@ static ffai_status measure(bench_results *results, const bench_settings *s, cons
 {
     for (size_t i = 0; i < plan->num_depths; i++)
         results->depths[i].depth = plan->depths[i];
-    ffai_status status = measure_machine(&results->machine, s, err);
+    ffai_status status = check_checkpoint(s, plan, err);
+    if (status == FFAI_OK)
+        status = measure_machine(&results->machine, s, err);
     if (status == FFAI_OK)
         status = run_model(results, s, plan, err);
     if (status == FFAI_OK && !results->cancelled)

@@ -48,7 +48,7 @@ static ffai_status make_config(json_t **out, const shape *s, ffai_error *err)
 
 /* --- tensors --- */
 
-enum { LAYER_TENSORS = 11, OTHER_TENSORS = 3, MOST_LAYERS = 1000 };
+enum { LAYER_TENSORS = 11, OTHER_TENSORS = 3, MOST_LAYERS = 512 };
 
 typedef struct tensors {
     ffai__synthetic_tensor *each; /* NULL: they are only counted */

@@ -128,6 +128,22 @@ static void a_checkpoint_is_measured_too(void)
     outcome_release(&o);
 }
 
+/* And by the flag that has the most of it. */
+static void a_checkpoints_context_is_looked_at_before_anything_is_measured(void)
+{
+    static const struct {
+        const char *flag, *message;
+    } cases[] = {{"--depth=100000", "bench: --depth: depth, prompt and continuation make 100640 tokens"},
+                 {"--prompt-tokens=1000000", "bench: --prompt-tokens: depth, prompt and continuation make"},
+                 {"--gen-tokens=1000000", "bench: --gen-tokens: depth, prompt and continuation make"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        outcome o;
+        RUN(o, NULL, "bench", "-m", MODEL, cases[i].flag);
+        CHECK_OUTCOME(o, 1, cases[i].message);
+        outcome_release(&o);
+    }
+}
+
 static void one_of_prefill_and_decode_is_enough(void)
 {
     outcome o;
@@ -219,6 +235,7 @@ static const test tests[] = {
     TEST(every_shape_is_in_the_help),
     TEST(a_shape_is_measured_at_every_depth),
     TEST(a_checkpoint_is_measured_too),
+    TEST(a_checkpoints_context_is_looked_at_before_anything_is_measured),
     TEST(one_of_prefill_and_decode_is_enough),
     TEST(the_first_token_without_a_prompt_comes_after_one),
     TEST(the_kinds_of_work_make_up_the_measured_time),
