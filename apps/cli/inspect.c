@@ -29,7 +29,7 @@ static ffai_status run(output *out, const void *settings, ffai_error *err)
 extern const command command_inspect;
 const command command_inspect = {
     .name = "inspect",
-    .summary = "Say what a checkpoint is and needs, from its headers alone.",
+    .summary = "Say what a checkpoint is and needs, from its headers and its tokenizer.",
     .synopsis = "[MODEL] [--json]",
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(inspect_settings),

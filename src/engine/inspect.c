@@ -1,4 +1,4 @@
-/* What a checkpoint is and needs, from its headers alone: one JSON document, and the same for people. */
+/* What a checkpoint is and needs, from its headers and its tokenizer: one JSON document, and the same for people. */
 #include <string.h>
 
 #include "alloc.h"
@@ -123,15 +123,40 @@ static json_t *describe_memory(const ffai_model *model)
     return memory;
 }
 
-static json_t *describe(const ffai_model *model)
+/* "supported", "none", or "not usable: " and what loading the model would say. */
+static ffai_status judge_tokenizer(char *text, size_t size, const ffai_model *model, ffai_error *err)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "path", ffai__checkpoint_path(model->checkpoint),
-        "format", ffai__checkpoint_is_gguf(model->checkpoint) ? "gguf" : "safetensors", "family", model->family->name,
-        "architecture", model->config.architecture, "model_type", model->config.model_type, "capabilities",
-        describe_capabilities(model->family->capabilities), "config", describe_config(&model->config), "weights",
-        describe_weights(model->checkpoint), "memory", describe_memory(model), "generation",
-        describe_parameters(&model->parameters), "end_tokens", describe_end_tokens(model));
+    ffai_tokenizer *tokenizer = NULL;
+    ffai_error why = FFAI_ERROR_INIT;
+    const ffai_status status = ffai__tokenizer_of(&tokenizer, model->checkpoint, &why);
+    ffai_tokenizer_free(tokenizer);
+    switch (status) {
+    case FFAI_OK:
+        snprintf(text, size, "supported");
+        return FFAI_OK;
+    case FFAI_E_NOT_FOUND:
+        snprintf(text, size, "none");
+        return FFAI_OK;
+    case FFAI_E_FORMAT:
+    case FFAI_E_UNSUPPORTED:
+    case FFAI_E_LIMIT:
+        snprintf(text, size, "not usable: %s", why.message);
+        return FFAI_OK;
+    default:
+        return ffai__fail(err, status, "%s", why.message);
+    }
+}
+
+static json_t *describe(const ffai_model *model, const char *tokenizer)
+{
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "path",
+                     ffai__checkpoint_path(model->checkpoint), "format",
+                     ffai__checkpoint_is_gguf(model->checkpoint) ? "gguf" : "safetensors", "family",
+                     model->family->name, "architecture", model->config.architecture, "model_type",
+                     model->config.model_type, "capabilities", describe_capabilities(model->family->capabilities),
+                     "config", describe_config(&model->config), "weights", describe_weights(model->checkpoint),
+                     "memory", describe_memory(model), "tokenizer", tokenizer, "generation",
+                     describe_parameters(&model->parameters), "end_tokens", describe_end_tokens(model));
 }
 
 /* --- for people --- */
@@ -233,6 +258,7 @@ static char *print_for_people(const ffai_model *model, json_t *document)
     print_config(&out, &model->config);
     print_weights(&out, json_object_get(document, "weights"));
     print_memory(&out, json_object_get(document, "memory"));
+    ffai__buffer_format(&out, "tokenizer     %s\n", json_string_value(json_object_get(document, "tokenizer")));
     print_list(&out, "end tokens", json_object_get(document, "end_tokens"));
     print_parameters(&out, &model->parameters);
     return ffai__buffer_take(&out, NULL);
@@ -242,8 +268,10 @@ static ffai_status inspect(char **text, ffai_model *model, const char *path, boo
 {
     FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
     FFAI__TRY(ffai__model_record(model, "none", err));
+    char tokenizer[sizeof err->message + 16];
+    FFAI__TRY(judge_tokenizer(tokenizer, sizeof tokenizer, model, err));
     ffai__json_watch();
-    json_t *document = describe(model);
+    json_t *document = describe(model, tokenizer);
     char *printed = NULL;
     const bool complete = document && !ffai__json_lost();
     if (complete && json)

@@ -141,11 +141,51 @@ static void a_document_that_is_wrong_is_named(void)
     }
 }
 
+static void inspect_says_whether_the_tokenizer_can_be_used(void)
+{
+    static const struct {
+        const char *text, *said;
+    } tokenizers[] = {
+        {NULL, "none"},
+        {"{\"version\": \"1.0\", \"model\": {\"type\": \"WordPiece\"}}", "not usable: "},
+        {"{", "not usable: "},
+    };
+    outcome o;
+    for (size_t i = 0; i < sizeof tokenizers / sizeof *tokenizers; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "\ntokenizer     %s", tokenizers[i].said);
+        RUN(o, NULL, "inspect", folder_with(MODEL, "tokenizer.json", tokenizers[i].text));
+        CHECK_OUTCOME(o, 0, NULL);
+        check_says(strstr(o.out, line) != NULL, __FILE__, __LINE__, "no \"%s\" in: %s", line, o.out);
+        outcome_release(&o);
+    }
+    RUN(o, NULL, "inspect", MODEL, "--json");
+    json_t *object = json_of_text(o.out);
+    CHECK(json_is_text(json_at(object, "tokenizer"), "supported"));
+    json_decref(object);
+    outcome_release(&o);
+}
+
+static void a_model_without_a_tokenizer_says_where_its_output_is(void)
+{
+    outcome o;
+    const char *folder = folder_with(MODEL, "tokenizer.json", NULL);
+    RUN(o, NULL, "-m", folder, "--tokens", "5,6", "-n", "2");
+    CHECK_OUTCOME(o, 0, "the model has no tokenizer, so there is no text: --json gives the ids");
+    outcome_release(&o);
+    RUN(o, NULL, "-m", folder, "--tokens", "5,6", "-n", "2", "--json");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.err_size == 0);
+    outcome_release(&o);
+}
+
 static const test tests[] = {
     TEST(a_config_that_the_weights_contradict_is_refused_by_field_and_weight),
     TEST(a_layer_too_few_is_told_with_the_path_once),
     TEST(an_end_token_outside_the_vocabulary_is_none),
     TEST(a_document_that_is_wrong_is_named),
+    TEST(inspect_says_whether_the_tokenizer_can_be_used),
+    TEST(a_model_without_a_tokenizer_says_where_its_output_is),
 };
 extern const suite suite_broken_models;
 const suite suite_broken_models = SUITE(tests);
