@@ -35,7 +35,7 @@ static const option options[] = {
     MODEL_OPTION,
     BACKEND_OPTION,
     COMPUTE_OPTIONS,
-    CONTEXT_OPTION("tokens that prompt and continuation may have together"),
+    CONTEXT_OPTION(1, "tokens that are read: the prompt and all but the last of the continuation"),
     KV_OPTION,
     HEADING("Continuation (defaults: the model's own, see ffai inspect)"),
     RANGE(OPTION_INTEGER, 'n', "max-tokens", "N", 0, 1e9, max_tokens, "tokens to generate at most"),
@@ -127,7 +127,8 @@ static ffai_status choose_context(int64_t *context, const run_state *r, ffai_err
         *context = r->settings->session.context.integer;
     if ((int64_t)r->prompt.num_tokens <= *context)
         return FFAI_OK;
-    return failure(err, FFAI_E_CONTEXT_FULL, "generate: prompt: has %zu tokens but the context holds %lld",
+    return failure(err, FFAI_E_CONTEXT_FULL,
+                   "generate: prompt: has %zu tokens but the context holds %lld: shorten it or raise --context",
                    r->prompt.num_tokens, (long long)*context);
 }
 
@@ -165,8 +166,12 @@ static ffai_status prepare(run_state *r, ffai_error *err)
         status = model_open(&r->model, &r->report.load_seconds, &s->model, false, err);
     if (status == FFAI_OK)
         status = prompt_encode(&r->prompt, ffai_model_tokenizer(r->model), err);
+    if (status == FFAI_OK)
+        status = tokens_check(&s->prompt.tokens, "generate", r->model, err);
     if (status != FFAI_OK)
         return status;
+    if (!ffai_model_tokenizer(r->model) && !s->json.given)
+        report_note("generate: the model has no tokenizer, so there is no text: --json gives the ids");
     choose_parameters(&r->report.parameters, s, r->model);
     return open_session(r, err);
 }

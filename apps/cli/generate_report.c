@@ -10,6 +10,11 @@ static double rate(size_t tokens, double seconds)
     return seconds > 0 ? (double)tokens / seconds : 0;
 }
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* What a generation that never began would have given. */
 static ffai_generation result_of(const generate_report *report)
 {
@@ -86,9 +91,10 @@ void generate_report_stats(const generate_report *report)
     }
     fprintf(stderr, "seed        %llu\n", (unsigned long long)report->seed);
     fprintf(stderr, "load        %.3f s\n", report->load_seconds);
-    fprintf(stderr, "prefill     %zu tokens in %.3f s, %.1f tok/s\n", g.prompt_tokens, g.prefill_seconds,
-            rate(g.prompt_tokens, g.prefill_seconds));
-    fprintf(stderr, "decode      %zu tokens in %.3f s, %.1f tok/s\n", decode_steps(&g), g.decode_seconds,
-            rate(decode_steps(&g), g.decode_seconds));
-    fprintf(stderr, "finished    %zu tokens, %s\n", g.num_tokens, ffai_finish_reason_name(g.finish_reason));
+    fprintf(stderr, "prefill     %zu token%s in %.3f s, %.1f tok/s\n", g.prompt_tokens, plural(g.prompt_tokens),
+            g.prefill_seconds, rate(g.prompt_tokens, g.prefill_seconds));
+    fprintf(stderr, "decode      %zu token%s in %.3f s, %.1f tok/s\n", decode_steps(&g), plural(decode_steps(&g)),
+            g.decode_seconds, rate(decode_steps(&g), g.decode_seconds));
+    fprintf(stderr, "finished    %zu token%s, %s\n", g.num_tokens, plural(g.num_tokens),
+            ffai_finish_reason_name(g.finish_reason));
 }

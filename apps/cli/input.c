@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "interrupt.h"
@@ -51,11 +52,27 @@ static ffai_status read_all(growing_text *t, int descriptor, const char *name, f
     return more < 0 ? failure_errno(err, "read", name, errno) : FFAI_OK;
 }
 
+/* Opening a pipe waits for its writer, and Ctrl-C ends that. */
+static ffai_status open_file(int *descriptor, const char *path, ffai_error *err)
+{
+    do
+        *descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    while (*descriptor < 0 && errno == EINTR && !interrupted());
+    if (*descriptor >= 0)
+        return FFAI_OK;
+    if (interrupted())
+        return failure(err, FFAI_E_CANCELLED, "read: %s: cancelled", path);
+    if (errno == ENOENT && strcmp(path, "-") == 0)
+        return failure(err, FFAI_E_NOT_FOUND, "read: -: there is no such file: for standard input leave -f out");
+    return failure_errno(err, "read", path, errno);
+}
+
 ffai_status input_read(char **text, size_t *size, const char *path, ffai_error *err)
 {
-    const int descriptor = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-    if (descriptor < 0)
-        return failure_errno(err, "read", path, errno);
+    int descriptor = STDIN_FILENO;
+    const ffai_status opened = path ? open_file(&descriptor, path, err) : FFAI_OK;
+    if (opened != FFAI_OK)
+        return opened;
     growing_text t = {0};
     const ffai_status status = read_all(&t, descriptor, path ? path : "stdin", err);
     if (path)
@@ -81,7 +98,7 @@ static ffai_status ids_of_array(int32_t **ids, size_t *count, const json_t *arra
         const json_t *entry = json_array_get(array, i);
         const json_int_t id = json_is_integer(entry) ? json_integer_value(entry) : -1;
         if (id < 0 || id > INT32_MAX)
-            return failure(err, FFAI_E_FORMAT, "read: stdin: entry %zu is not a token id", i);
+            return failure(err, FFAI_E_FORMAT, "read: stdin: entry %zu is not a token id", i + 1);
         (*ids)[i] = (int32_t)id;
     }
     return FFAI_OK;

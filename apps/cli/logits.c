@@ -7,6 +7,7 @@
 #include "model_source.h"
 #include "npy_file.h"
 #include "progress.h"
+#include "prompt.h"
 #include "report.h"
 
 typedef struct logits_settings {
@@ -41,6 +42,8 @@ static ffai_status open_evaluation(evaluation *e, const logits_settings *s, ffai
     const size_t n = s->tokens.num_tokens;
     ffai_model_info info;
     ffai_status status = model_open(&e->model, NULL, &s->model, true, err);
+    if (status == FFAI_OK)
+        status = tokens_check(&s->tokens, "logits", e->model, err);
     if (status != FFAI_OK)
         return status;
     ffai_model_get_info(&info, e->model);

@@ -30,7 +30,7 @@ typedef struct session_settings {
 /* Rows for one with a session_settings called `session`. */
 #define KV_OPTION                                                                                                      \
     VALUE(OPTION_CHOICE, 0, "kv", "bf16|f16|f32", session.kv, "how keys and values are stored (default: f16)")
-#define CONTEXT_OPTION(help_) RANGE(OPTION_INTEGER, 0, "context", "N", 1, 1e9, session.context, help_)
+#define CONTEXT_OPTION(least_, help_) RANGE(OPTION_INTEGER, 0, "context", "N", least_, 1e9, session.context, help_)
 
 /* Load the model, the default one without -m, with progress on a terminal; Ctrl-C ends it with FFAI_E_CANCELLED.
  * *seconds may be NULL. */

@@ -37,11 +37,20 @@ static void format_number(char *out, size_t size, double number)
     snprintf(out, size, whole ? "%.0f" : "%.9g", number);
 }
 
+/* An integer's range may end where no double lies: at the largest one of 64 bits. */
+static void format_bound(char *out, size_t size, const option *row, double bound)
+{
+    if (row->kind == OPTION_INTEGER && bound >= 0x1p63)
+        snprintf(out, size, "%lld", (long long)INT64_MAX);
+    else
+        format_number(out, size, bound);
+}
+
 void option_range_format(char *out, size_t size, const option *row)
 {
     char least[40], most[40];
-    format_number(least, sizeof least, row->least);
-    format_number(most, sizeof most, row->most);
+    format_bound(least, sizeof least, row, row->least);
+    format_bound(most, sizeof most, row, row->most);
     snprintf(out, size, "%s%s to %s", row->above_least ? "above " : "", least, most);
 }
 
@@ -69,7 +78,7 @@ static bool integer_value(setting *out, const option *row, const char *text, cha
 static bool number_value(setting *out, const option *row, const char *text, char *why, size_t why_size)
 {
     if (!read_number(&out->number, text)) {
-        snprintf(why, why_size, "\"%.40s\" is not a number", text);
+        snprintf(why, why_size, "\"%.40s\" is not a finite decimal number", text);
         return false;
     }
     return in_range(row, text, out->number, why, why_size);

@@ -98,11 +98,20 @@ static parse_result take_long(parser *p, const char *argument)
     return is_name("help", name, strlen(name)) ? PARSE_HELP : unknown_flag(p, argument);
 }
 
+/* What follows the letter in -n=3 and -n3, NULL for nothing. Only numbers may follow as they stand: -prompt is no -p.
+ */
+static const char *attached_value(const option *row, const char *text)
+{
+    const bool number = row->kind == OPTION_INTEGER || row->kind == OPTION_NUMBER;
+    return *text == '=' ? text + 1 : number && *text ? text : NULL;
+}
+
 static parse_result take_short(parser *p, const char *argument)
 {
-    const option *row = argument[2] ? NULL : find_letter(p->table, argument[1]);
-    if (row)
-        return take_flag(p, row, NULL);
+    const option *row = find_letter(p->table, argument[1]);
+    const char *value = row ? attached_value(row, argument + 2) : NULL;
+    if (row && (value || !argument[2]))
+        return take_flag(p, row, value);
     return strcmp(argument, "-h") == 0 ? PARSE_HELP : unknown_flag(p, argument);
 }
 

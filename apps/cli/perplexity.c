@@ -21,7 +21,7 @@ typedef struct perplexity_settings {
 static const option options[] = {
     MODEL_OPTION,
     PROMPT_FILE_OPTION("the text (default: standard input)"),
-    CONTEXT_OPTION("tokens of one window (default: the model's context, or the text)"),
+    CONTEXT_OPTION(2, "tokens of one window (default: the model's context, or the text)"),
     SWITCH("json", json, "as one JSON object"),
     HEADING("Computing"),
     BACKEND_OPTION,
@@ -92,7 +92,7 @@ static ffai_status open_session(measurement *m, const perplexity_settings *s, ff
 {
     m->window = choose_window(s, model, m->n);
     if (m->window < 2)
-        return failure(err, FFAI_E_ARGUMENT, "perplexity: text: a window has %zu tokens; it takes 2", m->window);
+        return failure(err, FFAI_E_ARGUMENT, "perplexity: text: has one token; to foretell any it takes 2");
     const int32_t rows = model_output_rows(model, m->window);
     const ffai_session_options opening = {.context = (int64_t)m->window,
                                           .max_sequences = 1,
@@ -112,8 +112,8 @@ static ffai_status print_result(output *out, const measurement *m, bool json, ff
                                     json_of_measure(mean), "tokens", (json_int_t)m->n, "context", (json_int_t)m->window,
                                     "windows", (json_int_t)m->windows),
                           err);
-    output_format(out, "perplexity  %.4f\nmean nll    %.6f nats a token\ntokens      %zu in %zu windows of %zu\n",
-                  exp(mean), mean, m->n, m->windows, m->window);
+    output_format(out, "perplexity  %.4f\nmean nll    %.6f nats a token\ntokens      %zu in %zu window%s of %zu\n",
+                  exp(mean), mean, m->n, m->windows, m->windows == 1 ? "" : "s", m->window);
     return FFAI_OK;
 }
 
@@ -124,6 +124,8 @@ static ffai_status run(output *out, const void *settings, ffai_error *err)
     ffai_model *model = NULL;
     measurement m = {0};
     ffai_status status = prompt_read(&text, &s->prompt, err);
+    if (status == FFAI_OK && text.size == 0)
+        status = failure(err, FFAI_E_ARGUMENT, "perplexity: text: is empty: give -f FILE or standard input");
     if (status == FFAI_OK)
         status = model_open(&model, NULL, &s->model, false, err);
     if (status == FFAI_OK)

@@ -67,12 +67,25 @@ ffai_status prompt_encode(prompt *p, const ffai_tokenizer *tokenizer, ffai_error
         return status;
     void *bytes = NULL;
     if (p->num_tokens == 0)
-        status = failure(err, FFAI_E_ARGUMENT, "prompt: is empty: there is nothing to continue");
+        status = failure(err, FFAI_E_ARGUMENT,
+                         "prompt: is empty: give -p TEXT, --tokens 1,2,3, or a text on standard input");
     else
         status = copy(&bytes, ids, p->num_tokens * sizeof *ids, err);
     p->tokens = bytes;
     ffai_free(ids);
     return status;
+}
+
+ffai_status tokens_check(const setting *tokens, const char *command, const ffai_model *model, ffai_error *err)
+{
+    ffai_model_info info;
+    ffai_model_get_info(&info, model);
+    for (size_t i = 0; i < tokens->num_tokens; i++) {
+        if (tokens->tokens[i] >= info.vocab_size)
+            return failure(err, FFAI_E_ARGUMENT, "%s: --tokens: entry %zu: %d is outside the vocabulary of %lld",
+                           command, i + 1, (int)tokens->tokens[i], (long long)info.vocab_size);
+    }
+    return FFAI_OK;
 }
 
 void prompt_release(prompt *p)

@@ -2,7 +2,7 @@
 #ifndef FFAI_CLI_PROMPT_H
 #define FFAI_CLI_PROMPT_H
 
-#include <ffai/tokenizer.h>
+#include <ffai/model.h>
 
 #include "options.h"
 
@@ -30,6 +30,8 @@ ffai_status prompt_read(prompt *out, const prompt_settings *settings, ffai_error
 /* Encode the text, with the special tokens the tokenizer adds; ids stay as they are, and the tokenizer may be
  * NULL then. At least one id comes out. */
 ffai_status prompt_encode(prompt *p, const ffai_tokenizer *tokenizer, ffai_error *err);
+/* Ids that were given as --tokens, if they were, must be of the model's vocabulary. */
+ffai_status tokens_check(const setting *tokens, const char *command, const ffai_model *model, ffai_error *err);
 void prompt_release(prompt *p);
 
 #endif

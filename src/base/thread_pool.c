@@ -294,7 +294,8 @@ static ffai_status start_workers(ffai__thread_pool *pool, ffai_error *err)
         const int error = ffai__thread_start(&pool->workers[i].thread, worker_main, &pool->workers[i]);
         if (error) {
             stop_workers(pool, i);
-            return ffai__fail(err, FFAI_E_BACKEND, "cannot start thread %d of %d: error %d", i + 2, pool->size, error);
+            return ffai__fail(err, FFAI_E_BACKEND, "threads: number %d of %d cannot be started (%s): ask for fewer",
+                              i + 2, pool->size, strerror(error));
         }
     }
     return FFAI_OK;

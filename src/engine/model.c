@@ -46,7 +46,8 @@ static ffai_status check_exists(const char *path, bool is_default, ffai_error *e
                           "load: %s: the default model is not there: run make run once, or give "
                           "-m MODEL",
                           path);
-    return ffai__fail(err, FFAI_E_NOT_FOUND, "load: %s: no such folder or file", path);
+    return ffai__fail(err, FFAI_E_NOT_FOUND, "load: %s: no such folder or file; models are not downloaded by name",
+                      path);
 }
 
 /* Where a document of the checkpoint stands: a file of its own in a folder; NULL when memory is short. */

@@ -28,10 +28,10 @@ static ffai_status choose_context(int64_t *context, const ffai_model *model, con
     if (*context <= fits && *context > 0)
         return FFAI_OK;
     return ffai__fail(err, FFAI_E_MEMORY,
-                      "session: a context of %lld for %d sequences needs %.2f GB for keys and values but %.2f GB are "
+                      "session: a context of %lld for %d sequence%s needs %.2f GB for keys and values but %.2f GB are "
                       "available; the largest that fits is %lld",
-                      (long long)wanted, max_sequences, (double)ffai__pages_for(wanted) * (double)each / 1e9,
-                      (double)available / 1e9, (long long)fits);
+                      (long long)wanted, max_sequences, max_sequences == 1 ? "" : "s",
+                      (double)ffai__pages_for(wanted) * (double)each / 1e9, (double)available / 1e9, (long long)fits);
 }
 
 static ffai_status check_range(const char *what, int64_t value, int64_t most, ffai_error *err)

@@ -206,8 +206,10 @@ static ffai_status read_field(ffai__gguf_field *field, reader *in)
 static ffai_status read_fields(ffai__gguf *file, reader *in, uint64_t count)
 {
     if (count > MAX_FIELDS || count > (in->size - in->at) / MIN_FIELD)
-        return ffai__fail(in->err, FFAI_E_FORMAT, "%s: declares %llu metadata entries, more than it can hold", in->what,
-                          (number)count);
+        return ffai__fail(in->err, FFAI_E_FORMAT,
+                          "%s: declares %llu metadata entries, more than it can hold: it is cut off or "
+                          "damaged; fetch it again",
+                          in->what, (number)count);
     file->fields = ffai__calloc((size_t)count, sizeof *file->fields);
     file->index = ffai__string_map_new((size_t)count);
     if (!file->fields || !file->index)
@@ -335,8 +337,10 @@ static ffai_status place_tensors(ffai__gguf *file, const reader *in, uint64_t st
 static ffai_status read_tensors(ffai__gguf *file, reader *in, uint64_t count)
 {
     if (count > MAX_TENSORS || count > (in->size - in->at) / MIN_TENSOR)
-        return ffai__fail(in->err, FFAI_E_FORMAT, "%s: declares %llu tensors, more than it can hold", in->what,
-                          (number)count);
+        return ffai__fail(in->err, FFAI_E_FORMAT,
+                          "%s: declares %llu tensors, more than it can hold: it is cut off or damaged; "
+                          "fetch it again",
+                          in->what, (number)count);
     int64_t alignment = 32;
     FFAI__TRY(ffai__gguf_get_int(&alignment, file, "general.alignment", 8, MAX_ALIGNMENT, in->err));
     if (alignment % 8)
@@ -355,7 +359,7 @@ static ffai_status read_tensors(ffai__gguf *file, reader *in, uint64_t count)
 static ffai_status read_magic(reader *in)
 {
     if (in->size < 8 || memcmp(in->bytes, "GGUF", 4) != 0)
-        return ffai__fail(in->err, FFAI_E_FORMAT, "%s: is not a GGUF file", in->what);
+        return ffai__fail(in->err, FFAI_E_FORMAT, "%s: is not a GGUF file: give one, or a model's folder", in->what);
     in->at = 4;
     uint32_t version = 0;
     FFAI__TRY(read_u32(&version, in, "header"));

@@ -268,7 +268,8 @@ static ffai_status decode_all(ffai__buffer *out, ffai__decoder_run *run, const f
         bool skipped = false;
         const char *token = ffai__tokenizer_decoder_input(&size, &skipped, t, ids[i]);
         if (!token)
-            return ffai__fail(err, FFAI_E_ARGUMENT, "ids[%zu]: %ld is not in the vocabulary", i, (long)ids[i]);
+            return ffai__fail(err, FFAI_E_ARGUMENT, "ids: entry %zu: %ld is not in the vocabulary", i + 1,
+                              (long)ids[i]);
         if (!skipped || !skip_special_tokens)
             FFAI__TRY(ffai__decoder_run_token(out, run, token, size, err));
     }

@@ -269,8 +269,11 @@ static void perplexity_takes_two_tokens(void)
     RUN(o, "a", "perplexity", "-m", MODEL);
     CHECK_OUTCOME(o, 1, "it takes 2");
     outcome_release(&o);
-    RUN(o, "abc", "perplexity", "-m", MODEL, "--context", "1");
-    CHECK_OUTCOME(o, 1, "it takes 2");
+    RUN(o, NULL, "perplexity", "-m", MODEL);
+    CHECK_OUTCOME(o, 1, "perplexity: text: is empty: give -f FILE or standard input");
+    outcome_release(&o);
+    RUN(o, "ab", "perplexity", "-m", MODEL);
+    CHECK(o.status == 0 && strstr(o.out, "2 in 1 window of 2\n"));
     outcome_release(&o);
     RUN(o, NULL, "perplexity", "-m", MODEL, "-f", "/nonexistent/text");
     CHECK_OUTCOME(o, 1, "/nonexistent/text");

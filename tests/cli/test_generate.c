@@ -114,7 +114,7 @@ static void an_empty_prompt_is_an_error(void)
 {
     outcome o;
     RUN(o, NULL, "-m", MODEL, "-p", "");
-    CHECK_OUTCOME(o, 1, "prompt: is empty");
+    CHECK_OUTCOME(o, 1, "prompt: is empty: give -p TEXT");
     outcome_release(&o);
     RUN(o, NULL, "-m", MODEL);
     CHECK_OUTCOME(o, 1, "prompt: is empty");
@@ -203,7 +203,7 @@ static void a_prompt_longer_than_the_context_is_an_error_with_numbers(void)
 {
     outcome o;
     RUN(o, NULL, "-m", MODEL, "--tokens", "5,6,7", "--context", "2");
-    CHECK_OUTCOME(o, 1, "generate: prompt: has 3 tokens but the context holds 2");
+    CHECK_OUTCOME(o, 1, "generate: prompt: has 3 tokens but the context holds 2: shorten it or raise --context");
     outcome_release(&o);
     char text[1025];
     memset(text, '~', 1024);
@@ -228,7 +228,10 @@ static void a_token_outside_the_vocabulary_is_an_error(void)
 {
     outcome o;
     RUN(o, NULL, "-m", MODEL, "--tokens", "5,288");
-    CHECK_OUTCOME(o, 1, "288");
+    CHECK_OUTCOME(o, 1, "generate: --tokens: entry 2: 288 is outside the vocabulary of 288");
+    outcome_release(&o);
+    RUN(o, NULL, "logits", "-m", MODEL, "--tokens", "5,6,2000000000", "-o", scratch("none.npy"));
+    CHECK_OUTCOME(o, 1, "logits: --tokens: entry 3: 2000000000 is outside the vocabulary");
     outcome_release(&o);
 }
 
@@ -257,7 +260,10 @@ static void a_missing_model_is_named(void)
 {
     outcome o;
     RUN(o, NULL, "-m", "/nonexistent/model", "-p", "a");
-    CHECK_OUTCOME(o, 1, "/nonexistent/model");
+    CHECK_OUTCOME(o, 1, "/nonexistent/model: no such folder or file; models are not downloaded by name");
+    outcome_release(&o);
+    RUN(o, NULL, "-m", MODEL "/model.safetensors", "-p", "a");
+    CHECK_OUTCOME(o, 1, "is not a GGUF file: give one, or a model's folder");
     outcome_release(&o);
     const setting s = {.without_home = true};
     RUN_IN(o, s, "-p", "a");
@@ -276,6 +282,9 @@ static void a_missing_prompt_file_is_named(void)
     outcome_release(&o);
     RUN(o, NULL, "-m", MODEL, "-f", "/");
     CHECK_OUTCOME(o, 1, "Is a directory");
+    outcome_release(&o);
+    RUN(o, "a", "-m", MODEL, "-f", "-");
+    CHECK_OUTCOME(o, 1, "for standard input leave -f out");
     outcome_release(&o);
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -97,6 +98,25 @@ static void control_c_ends_the_text_and_keeps_it(void)
     outcome_release(&o);
 }
 
+static void control_c_while_a_prompts_pipe_is_opened_ends_with_nothing(void)
+{
+    const char *path = scratch("pipe");
+    bool cancelled = false;
+    CHECK(mkfifo(path, 0600) == 0);
+    for (useconds_t delay = 100000; !cancelled && delay < 10000000; delay *= 4) {
+        running r;
+        outcome o;
+        START(r, false, "-m", MODEL, "-f", path, "--json");
+        usleep(delay);
+        kill(r.pid, SIGINT);
+        process_finish(&o, &r);
+        cancelled = o.status == 0 && strstr(o.out, "\"finish_reason\": \"cancelled\"");
+        CHECK(cancelled || o.status == SIGNALLED + SIGINT); /* before main has begun */
+        outcome_release(&o);
+    }
+    CHECK(cancelled);
+}
+
 /* How many tokens there are when Ctrl-C comes after a while. */
 static size_t tokens_until_cancelled(useconds_t delay)
 {
@@ -178,6 +198,7 @@ static const test tests[] = {
     TEST(a_full_disk_is_an_error),
     TEST(without_standard_streams_no_file_takes_their_place),
     TEST(control_c_ends_the_text_and_keeps_it),
+    TEST(control_c_while_a_prompts_pipe_is_opened_ends_with_nothing),
     TEST(control_c_ends_json_with_what_there_is),
     TEST(control_c_at_any_moment_gives_a_whole_object),
     TEST(a_terminal_gets_a_line_end_and_a_pipe_none),

@@ -64,13 +64,13 @@ static void only_arrays_of_ids_are_detokenized(void)
         {"3", "read: stdin: line 1"},
         {"[1, 2", "read: stdin: line 1"},
         {"[1] 2", "read: stdin: line 1"},
-        {"[1, -2]", "entry 1 is not a token id"},
-        {"[1.5]", "entry 0 is not a token id"},
-        {"[\"1\"]", "entry 0 is not a token id"},
-        {"[4294967297]", "entry 0 is not a token id"},
+        {"[1, -2]", "entry 2 is not a token id"},
+        {"[1.5]", "entry 1 is not a token id"},
+        {"[\"1\"]", "entry 1 is not a token id"},
+        {"[4294967297]", "entry 1 is not a token id"},
         {"[99999999999999999999]", "too big integer"},
-        {"[[1]]", "entry 0 is not a token id"},
-        {"[0, 288]", "288"},
+        {"[[1]]", "entry 1 is not a token id"},
+        {"[0, 288]", "entry 2: 288 is not in the vocabulary"},
     };
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         outcome o;

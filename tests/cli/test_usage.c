@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "json_reading.h"
 #include "process.h"
 #include "refusals.h"
 
@@ -16,7 +17,8 @@ static void unknown_commands_and_flags_are_refused(void)
         {"help nonsense", "help: \"nonsense\": unknown command"},
         {"--nonsense", "generate: --nonsense: unknown flag"},
         {"-x", "generate: -x: unknown flag"},
-        {"-n5 -p a", "generate: -n5: unknown flag"},
+        {"-prompt a", "generate: -prompt: unknown flag"},
+        {"-hx", "generate: -hx: unknown flag"},
         {"--tok 1", "generate: --tok: unknown flag"},
         {"convert a b --bits 4", "convert: --bits: unknown flag"},
         {"tokenize --json", "tokenize: --json: unknown flag"},
@@ -36,7 +38,9 @@ static void missing_flags_and_values_are_refused(void)
         {"generate -p", "generate: --prompt: needs a value"},
         {"--model= -p a", "generate: --model: is empty"},
         {"-p a --fusions=", "generate: --fusions: is empty"},
-        {"-f= -p a", "generate: -f=: unknown flag"},
+        {"-f= -p a", "generate: --file: is empty"},
+        {"-n= -p a", "generate: --max-tokens: \"\" is not an integer"},
+        {"-nx -p a", "generate: --max-tokens: \"x\" is not an integer"},
         {"logits -m /nonexistent -o x.npy", "logits: --tokens: is missing"},
         {"logits -m /nonexistent --tokens 1", "logits: --output: is missing"},
         {"convert", "convert: SRC: is missing"},
@@ -79,7 +83,7 @@ static void numbers_out_of_range_are_refused(void)
         {"-p a -n 99999999999999999999", "is not an integer of at most 64 bits"},
         {"-p a --temp -0.1", "generate: --temperature: -0.1 is out of range: 0 to 100"},
         {"-p a --temp 1e300", "generate: --temperature: 1e300 is out of range"},
-        {"-p a --temp 1e999", "generate: --temperature: \"1e999\" is not a number"},
+        {"-p a --temp 1e999", "generate: --temperature: \"1e999\" is not a finite decimal number"},
         {"-p a --top-p 0", "generate: --top-p: 0 is out of range: above 0 to 1"},
         {"-p a --top-p 1.0001", "generate: --top-p: 1.0001 is out of range"},
         {"-p a --top-k -1", "generate: --top-k: -1 is out of range"},
@@ -89,8 +93,9 @@ static void numbers_out_of_range_are_refused(void)
         {"-p a --threads 0", "generate: --threads: 0 is out of range: 1 to 1024"},
         {"-p a --threads 1025", "generate: --threads: 1025 is out of range"},
         {"-p a --context 0", "generate: --context: 0 is out of range"},
-        {"-p a --seed -1", "generate: --seed: -1 is out of range"},
+        {"-p a --seed -1", "generate: --seed: -1 is out of range: 0 to 9223372036854775807"},
         {"-p a --seed 9223372036854775808", "generate: --seed: \"9223372036854775808\" is not an integer"},
+        {"perplexity -f x --context 1", "perplexity: --context: 1 is out of range: 2 to 1000000000"},
         {"logits --tokens 1 -o x --threads 0", "logits: --threads: 0 is out of range"},
         {"perplexity -f x --threads 4096", "perplexity: --threads: 4096 is out of range"},
         {"diff --backend ref --against cpu --tolerance -1", "diff: --tolerance: -1 is out of range"},
@@ -106,11 +111,11 @@ static void values_that_are_none_are_refused(void)
         {"-p a -n 0x10", "\"0x10\" is not an integer"},
         {"-p a -n ten", "\"ten\" is not an integer"},
         {"-p a --max-tokens=", "generate: --max-tokens: \"\" is not an integer"},
-        {"-p a --temp nan", "generate: --temperature: \"nan\" is not a number"},
-        {"-p a --temp inf", "\"inf\" is not a number"},
-        {"-p a --temp 1,5", "\"1,5\" is not a number"},
-        {"-p a --temp 0x1", "\"0x1\" is not a number"},
-        {"-p a --temp 1e", "\"1e\" is not a number"},
+        {"-p a --temp nan", "generate: --temperature: \"nan\" is not a finite decimal number"},
+        {"-p a --temp inf", "\"inf\" is not a finite decimal number"},
+        {"-p a --temp 1,5", "\"1,5\" is not a finite decimal number"},
+        {"-p a --temp 0x1", "\"0x1\" is not a finite decimal number"},
+        {"-p a --temp 1e", "\"1e\" is not a finite decimal number"},
         {"-p a --backend gpu", "generate: --backend: \"gpu\" is none of auto|cpu|cuda|ref"},
         {"-p a --backend cp", "\"cp\" is none of"},
         {"-p a --kv q8", "generate: --kv: \"q8\" is none of bf16|f16|f32"},
@@ -156,7 +161,7 @@ static void a_message_is_one_line_without_control_characters(void)
     if (CHECK(longest != NULL))
         memset(longest, 'x', 100000);
     RUN(o, NULL, "-p", "a", "--temp", longest);
-    CHECK_OUTCOME(o, 2, "is not a number");
+    CHECK_OUTCOME(o, 2, "is not a finite decimal number");
     CHECK(o.err_size < 1100);
     outcome_release(&o);
     free(longest);
@@ -169,6 +174,21 @@ static void values_may_begin_with_a_dash(void)
     CHECK_OUTCOME(o, 0, NULL);
     CHECK(o.err_size == 0);
     outcome_release(&o);
+}
+
+static void a_letters_value_may_follow_it_directly(void)
+{
+    static const char *const ways[][3] = {{"-n", "3"}, {"-n3"}, {"-n=3"}};
+    for (size_t i = 0; i < 3; i++) {
+        outcome o;
+        RUN(o, NULL, "-m", MODEL, "-p=a", "--temp", "0", "--ignore-eos", "--json", ways[i][0], ways[i][1]);
+        CHECK_OUTCOME(o, 0, NULL);
+        json_t *object = json_of_text(o.out);
+        CHECK(json_is_ids(json_at(object, "prompt_tokens"), "[101]"));
+        CHECK(json_array_size(json_at(object, "tokens")) == 3);
+        json_decref(object);
+        outcome_release(&o);
+    }
 }
 
 static void the_version_is_printed_in_three_ways(void)
@@ -195,17 +215,12 @@ static void a_backend_that_is_not_built_in_is_an_error(void)
 }
 
 static const test tests[] = {
-    TEST(unknown_commands_and_flags_are_refused),
-    TEST(missing_flags_and_values_are_refused),
-    TEST(a_flag_that_is_given_twice_is_refused),
-    TEST(flags_that_contradict_each_other_are_refused),
-    TEST(numbers_out_of_range_are_refused),
-    TEST(values_that_are_none_are_refused),
-    TEST(an_empty_argument_is_no_command),
-    TEST(a_message_is_one_line_without_control_characters),
-    TEST(values_may_begin_with_a_dash),
-    TEST(the_version_is_printed_in_three_ways),
-    TEST(a_backend_that_is_not_built_in_is_an_error),
+    TEST(unknown_commands_and_flags_are_refused), TEST(missing_flags_and_values_are_refused),
+    TEST(a_flag_that_is_given_twice_is_refused),  TEST(flags_that_contradict_each_other_are_refused),
+    TEST(numbers_out_of_range_are_refused),       TEST(values_that_are_none_are_refused),
+    TEST(an_empty_argument_is_no_command),        TEST(a_message_is_one_line_without_control_characters),
+    TEST(values_may_begin_with_a_dash),           TEST(a_letters_value_may_follow_it_directly),
+    TEST(the_version_is_printed_in_three_ways),   TEST(a_backend_that_is_not_built_in_is_an_error),
 };
 extern const suite suite_usage;
 const suite suite_usage = SUITE(tests);
