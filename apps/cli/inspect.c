@@ -11,6 +11,7 @@ static const option options[] = {
     HEADING("Arguments"),
     VALUE(OPTION_ARGUMENT, 0, "MODEL", NULL, model, "a folder or a .gguf file (default: the default model)"),
     HEADING("Options"),
+    VALUE(OPTION_NAME, 'm', "model", "MODEL", model, "the same, as other commands have it"),
     SWITCH("json", json, "as one JSON object"),
 };
 #undef AT
@@ -30,7 +31,7 @@ extern const command command_inspect;
 const command command_inspect = {
     .name = "inspect",
     .summary = "Say what a checkpoint is and needs, from its headers and its tokenizer.",
-    .synopsis = "[MODEL] [--json]",
+    .synopsis = "[[-m] MODEL] [--json]",
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(inspect_settings),
     .run = run,

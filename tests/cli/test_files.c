@@ -263,6 +263,23 @@ static void perplexity_has_windows(void)
     outcome_release(&o);
 }
 
+static void inspect_takes_its_model_in_both_ways(void)
+{
+    outcome bare, flag;
+    RUN(bare, NULL, "inspect", MODEL);
+    RUN(flag, NULL, "inspect", "-m", MODEL);
+    CHECK_OUTCOME(flag, 0, NULL);
+    CHECK(flag.out_size > 0 && strcmp(bare.out, flag.out) == 0);
+    outcome_release(&bare);
+    outcome_release(&flag);
+    RUN(flag, NULL, "inspect", "-m", MODEL, MODEL);
+    CHECK_OUTCOME(flag, 2, "unexpected argument");
+    outcome_release(&flag);
+    RUN(flag, NULL, "inspect", MODEL, "-m", MODEL);
+    CHECK_OUTCOME(flag, 2, "inspect: --model: is given twice");
+    outcome_release(&flag);
+}
+
 static void perplexity_takes_two_tokens(void)
 {
     outcome o;
@@ -288,6 +305,7 @@ static const test tests[] = {
     TEST(a_conversion_replaces_nothing_without_force),
     TEST(a_conversion_that_fails_leaves_nothing),
     TEST(a_checkpoint_is_inspected_for_people_and_as_json),
+    TEST(inspect_takes_its_model_in_both_ways),
     TEST(the_listing_follows_the_fusions),
     TEST(two_backends_agree_within_the_tolerance),
     TEST(the_first_instruction_that_departs_is_named),

@@ -3,7 +3,7 @@
 set -l commands generate logits tokenize detokenize inspect convert program diff perplexity bench tune version help
 set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize inspect convert program diff perplexity bench tune version help"
 set -l computing "not __fish_seen_subcommand_from tokenize detokenize inspect convert program tune version help"
-set -l modelled "not __fish_seen_subcommand_from inspect convert version help"
+set -l modelled "not __fish_seen_subcommand_from convert version help"
 
 complete -c ffai -f
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a generate -d 'Continue a prompt'
