@@ -6,7 +6,7 @@
  * is over sooner: it costs more than its time, as the kernel moves the other threads for it. */
 #define DECISION   (25 * MILLISECOND)
 #define TRIAL      (10 * MILLISECOND)
-#define LEAST_REST (1000 * MILLISECOND)
+#define LEAST_REST (100 * MILLISECOND)
 #define MOST_REST  (8000 * MILLISECOND)
 
 ffai__team ffai__team_of(int size)
