@@ -262,7 +262,7 @@ static void a_missing_model_is_named(void)
     RUN(o, NULL, "-m", "/nonexistent/model", "-p", "a");
     CHECK_OUTCOME(o, 1, "/nonexistent/model: no such folder or file; models are not downloaded by name");
     outcome_release(&o);
-    RUN(o, NULL, "-m", MODEL "/model.safetensors", "-p", "a");
+    RUN(o, NULL, "-m", (MODEL "/model.safetensors"), "-p", "a");
     CHECK_OUTCOME(o, 1, "is not a GGUF file: give one, or a model's folder");
     outcome_release(&o);
     const setting s = {.without_home = true};
