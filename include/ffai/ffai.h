@@ -4,6 +4,7 @@
 
 #include <ffai/bench.h>
 #include <ffai/convert.h>
+#include <ffai/device.h>
 #include <ffai/generate.h>
 #include <ffai/model.h>
 #include <ffai/session.h>

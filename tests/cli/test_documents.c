@@ -11,7 +11,7 @@
 
 static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "inspect",
                                        "convert",  "program", "diff",     "perplexity", "bench",
-                                       "tune",     "version", "help"};
+                                       "tune",     "devices", "version",  "help"};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char *const completions[] = {"share/completions/bash/ffai", "share/completions/zsh/_ffai",

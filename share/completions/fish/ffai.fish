@@ -1,9 +1,9 @@
 # fish completion for ffai
 
-set -l commands generate logits tokenize detokenize inspect convert program diff perplexity bench tune version help
-set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize inspect convert program diff perplexity bench tune version help"
-set -l computing "not __fish_seen_subcommand_from tokenize detokenize inspect convert program tune version help"
-set -l modelled "not __fish_seen_subcommand_from convert version help"
+set -l commands generate logits tokenize detokenize inspect convert program diff perplexity bench tune devices version help
+set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize inspect convert program diff perplexity bench tune devices version help"
+set -l computing "not __fish_seen_subcommand_from tokenize detokenize inspect convert program tune devices version help"
+set -l modelled "not __fish_seen_subcommand_from convert devices version help"
 
 complete -c ffai -f
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a generate -d 'Continue a prompt'
@@ -17,6 +17,7 @@ complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a diff -d 'Comp
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a perplexity -d 'Measure how well a text is foretold'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a bench -d 'Measure how fast a model runs'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a tune -d 'Measure which parameters are best here'
+complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a devices -d 'List devices with their memory'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a version -d 'Print the version'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a help -d 'Help'
 complete -c ffai -n "__fish_seen_subcommand_from help" -a "$commands"
@@ -26,7 +27,7 @@ complete -c ffai -n $modelled -s m -l model -r -F -d 'The model'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from bench" -l backend -x -a 'auto cpu cuda ref' -d 'What computes'
 complete -c ffai -n $computing -l threads -x -d 'Number of threads'
 complete -c ffai -n $computing -l activations -x -a 'default f32 bf16' -d 'Precision of activations'
-complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize inspect convert tune version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
+complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff" -l kv -x -a 'bf16 f16 f32' -d 'Format of keys and values'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff logits bench" -l context -x -d 'Tokens at once'
 
@@ -46,7 +47,7 @@ complete -c ffai -n $generating -l presence-penalty -x -d 'Taken off tokens seen
 complete -c ffai -n $generating -l seed -x -d 'Fixes the draws'
 complete -c ffai -n $generating -l ignore-eos -d 'Go on past end tokens'
 complete -c ffai -n $generating -l stats -d 'Times, rates, memory and parameters'
-complete -c ffai -n "$generating; or __fish_seen_subcommand_from inspect perplexity bench tune" -l json -d 'One JSON object'
+complete -c ffai -n "$generating; or __fish_seen_subcommand_from inspect perplexity bench tune devices" -l json -d 'One JSON object'
 
 complete -c ffai -n "__fish_seen_subcommand_from logits" -s o -l output -r -F -d 'The file to write'
 complete -c ffai -n "__fish_seen_subcommand_from tokenize" -l no-special -d 'Add no special tokens'

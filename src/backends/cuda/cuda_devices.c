@@ -1,0 +1,67 @@
+#include "cuda_devices.h"
+
+#include "cuda_driver.h"
+
+/* What is free is known inside a context alone. */
+static ffai_status read_available(ffai_device *device, const ffai__cuda_driver *driver, ffai__cuda_device handle,
+                                  ffai_error *err)
+{
+    ffai__cuda_context context = NULL;
+    size_t available = 0;
+    size_t total = 0;
+    FFAI__TRY(ffai__cuda_check(driver, driver->context_retain(&context, handle), "opening the device", err));
+    ffai__cuda_result result = driver->context_push(context);
+    if (result == FFAI__CUDA_SUCCESS) {
+        result = driver->memory_info(&available, &total);
+        driver->context_pop(&context);
+    }
+    driver->context_release(handle);
+    device->available_bytes = available;
+    return ffai__cuda_check(driver, result, "looking at the device's memory", err);
+}
+
+static ffai_status read_attributes(ffai_device *device, const ffai__cuda_driver *driver, ffai__cuda_device handle,
+                                   ffai_error *err)
+{
+    const struct {
+        int *value;
+        int attribute;
+    } wanted[] = {
+        {&device->compute_major, FFAI__CUDA_COMPUTE_MAJOR},
+        {&device->compute_minor, FFAI__CUDA_COMPUTE_MINOR},
+        {&device->multiprocessors, FFAI__CUDA_MULTIPROCESSORS},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        FFAI__TRY(ffai__cuda_check(driver, driver->device_attribute(wanted[i].value, wanted[i].attribute, handle),
+                                   "asking for an attribute", err));
+    return FFAI_OK;
+}
+
+static ffai_status read_device(ffai_device *device, const ffai__cuda_driver *driver, int number, ffai_error *err)
+{
+    ffai__cuda_device handle = 0;
+    size_t bytes = 0;
+    *device = (ffai_device){.backend = "cuda", .number = number};
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_get(&handle, number), "finding the device", err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_name(device->name, (int)sizeof device->name, handle),
+                               "asking for its name", err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_memory(&bytes, handle), "asking for its memory", err));
+    device->memory_bytes = bytes;
+    FFAI__TRY(read_attributes(device, driver, handle, err));
+    return read_available(device, driver, handle, err);
+}
+
+ffai_status ffai__cuda_devices(ffai_device *devices, size_t room, size_t *count, ffai_error *err)
+{
+    const ffai__cuda_driver *driver = NULL;
+    int number = 0;
+    FFAI__TRY(ffai__cuda_driver_get(&driver, err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_count(&number), "counting the devices", err));
+    *count = (size_t)number;
+    for (int i = 0; i < number && (size_t)i < room; i++) {
+        const ffai_status status = read_device(&devices[i], driver, i, err);
+        if (status != FFAI_OK)
+            return ffai__fail_in(err, status, "device %d", i);
+    }
+    return FFAI_OK;
+}
