@@ -64,7 +64,7 @@ def peers_of(case, args):
         return []
     python = args.llama_avx2 if case.get("llama") == "avx2" else args.llama
     found = [engines.llama(case, args.threads, python)] if python else []
-    if args.mlx and "model" not in case and not case["depth"] and not case.get("flags"):
+    if args.mlx and case["mlx"]:
         found.append(engines.mlx(case, args.mlx))
     return found
 
@@ -151,7 +151,7 @@ def main():
     parser.add_argument("--ffai", default=str(engines.ROOT / "build/ffai"))
     parser.add_argument("--llama", metavar="PYTHON", help="with llama-cpp-python built for this machine")
     parser.add_argument("--llama-avx2", metavar="PYTHON", help="with llama-cpp-python built for AVX2")
-    parser.add_argument("--mlx", metavar="PYTHON", help="with mlx-lm; slow on a CPU, so with an eighth of the tokens")
+    parser.add_argument("--mlx", metavar="PYTHON", help="with mlx-lm; slow on a CPU, so in one case and with an eighth of the tokens")
     args = parser.parse_args()
     chosen = args.only.split(",") if args.only else [case["name"] for case in CASES]
     unknown = set(chosen) - {case["name"] for case in CASES}
