@@ -86,7 +86,7 @@ def run_case(case, args):
             result = peer.run(prompt, generate, case["depth"])
             one[peer.label] = result | {"tok_s": rate_of(case | {"prompt": prompt, "generate": generate}, result)}
         rounds.append(one)
-        print(line_of(case, [one]), flush=True)
+        print(line_of(case, [one], bar=False), flush=True)
     about = {peer.label: peer.about for peer in peers}
     for peer in peers:
         peer.stop()
@@ -130,7 +130,7 @@ def bar_text(case):
     return (" or " if case["either"] else ", ").join(words)
 
 
-def line_of(case, rounds):
+def line_of(case, rounds, bar):
     result = figures(case, rounds)
     words = [f"{case['text']:30}"]
     words.append(f"{result['tok_s']:8.1f} tok/s" if result["tok_s"] else " " * 14)
@@ -138,7 +138,7 @@ def line_of(case, rounds):
     words.append(f"{result['share']:5.0%}" if result["share"] else " " * 5)
     for label, peer in sorted(result["peers"].items()):
         words.append(f"{label} {peer['tok_s']:.1f} tok/s, ratio {peer['ratio']:.2f}")
-    if len(rounds) > 1:
+    if bar:
         words.append(f"bar {bar_text(case)}: {'reached' if reached(case, result) else 'not reached'}")
     return "  ".join(words)
 
@@ -168,7 +168,7 @@ def main():
             print(f"{case['text']}: ffai failed: {error.stderr.strip()}", file=sys.stderr)
             continue
         (RESULTS / f"{case['name']}.json").write_text(plain(json.dumps(record)) + "\n")
-        lines.append(line_of(case, record["rounds"]))
+        lines.append(line_of(case, record["rounds"], bar=True))
     print("\n".join(["", *lines]))
 
 
