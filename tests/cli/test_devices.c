@@ -7,13 +7,6 @@
 #include "json_reading.h"
 #include "process.h"
 
-/* Under an emulator the variable would be the emulator's too. */
-#if defined(FFAI_EMULATOR)
-#define EMULATED true
-#else
-#define EMULATED false
-#endif
-
 /* The variable goes back to what it was when the test ends. */
 static char *use_stub(void)
 {
@@ -37,10 +30,6 @@ static void leave_stub(char *before)
 static void devices_have_a_line_each(void)
 {
     outcome o;
-    if (EMULATED) {
-        skip("not under an emulator");
-        return;
-    }
     char *before = use_stub();
     RUN(o, NULL, "devices");
     CHECK_OUTCOME(o, 0, NULL);
@@ -53,10 +42,6 @@ static void devices_have_a_line_each(void)
 static void the_object_has_them_too(void)
 {
     outcome o;
-    if (EMULATED) {
-        skip("not under an emulator");
-        return;
-    }
     char *before = use_stub();
     RUN(o, NULL, "devices", "--json");
     CHECK_OUTCOME(o, 0, NULL);
@@ -73,10 +58,6 @@ static void the_object_has_them_too(void)
 static void no_device_is_no_error(void)
 {
     outcome o;
-    if (EMULATED) {
-        skip("not under an emulator");
-        return;
-    }
     char *before = use_stub();
     setenv("FFAI_STUB_DEVICES", "0", 1);
     RUN(o, NULL, "devices");
@@ -95,10 +76,6 @@ static void no_device_is_no_error(void)
 static void a_driver_that_fails_is_one(void)
 {
     outcome o;
-    if (EMULATED) {
-        skip("not under an emulator");
-        return;
-    }
     char *before = use_stub();
     setenv("FFAI_STUB_FAIL", "cuInit", 1);
     RUN(o, NULL, "devices");
@@ -110,10 +87,6 @@ static void a_driver_that_fails_is_one(void)
 static void without_a_driver_it_says_so(void)
 {
     outcome o;
-    if (EMULATED) {
-        skip("not under an emulator");
-        return;
-    }
     RUN(o, NULL, "devices");
     if (o.out && strstr(o.out, "cuda:0"))
         skip("this machine has a driver");
