@@ -27,15 +27,20 @@ static void leave_stub(char *before)
     free(before);
 }
 
-static void devices_have_a_line_each(void)
+static void check_text(const char *expected)
 {
     outcome o;
-    char *before = use_stub();
     RUN(o, NULL, "devices");
     CHECK_OUTCOME(o, 0, NULL);
-    CHECK(o.out && strcmp(o.out, "cuda:0  Stub 0, compute 9.0, 132 multiprocessors, 1.0 GiB, 0.8 GiB free\n"
-                                 "cuda:1  Stub 1, compute 9.0, 132 multiprocessors, 2.0 GiB, 0.8 GiB free\n") == 0);
+    CHECK(o.out && strcmp(o.out, expected) == 0);
     outcome_release(&o);
+}
+
+static void devices_have_a_line_each(void)
+{
+    char *before = use_stub();
+    check_text("cuda:0  Stub 0, compute 9.0, 132 multiprocessors, 1.0 GiB, 0.8 GiB free\n"
+               "cuda:1  Stub 1, compute 9.0, 132 multiprocessors, 2.0 GiB, 0.8 GiB free\n");
     leave_stub(before);
 }
 
@@ -57,19 +62,12 @@ static void the_object_has_them_too(void)
 
 static void no_device_is_no_error(void)
 {
-    outcome o;
     char *before = use_stub();
     setenv("FFAI_STUB_DEVICES", "0", 1);
-    RUN(o, NULL, "devices");
-    CHECK_OUTCOME(o, 0, NULL);
-    CHECK(o.out && strcmp(o.out, "none beside the processor\n") == 0);
-    outcome_release(&o);
+    check_text("none beside the processor\n");
     setenv("FFAI_STUB_FAIL", "cuInit", 1);
     setenv("FFAI_STUB_RESULT", "100", 1);
-    RUN(o, NULL, "devices");
-    CHECK_OUTCOME(o, 0, NULL);
-    CHECK(o.out && strcmp(o.out, "none beside the processor: cuda: NVIDIA's driver finds no device\n") == 0);
-    outcome_release(&o);
+    check_text("none beside the processor: cuda: NVIDIA's driver finds no device\n");
     leave_stub(before);
 }
 

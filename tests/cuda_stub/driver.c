@@ -63,13 +63,6 @@ ffai__cuda_result cuInit(unsigned flags)
     return flags ? INVALID_VALUE : FFAI__CUDA_SUCCESS;
 }
 
-ffai__cuda_result cuDriverGetVersion(int *version)
-{
-    CALLED(cuDriverGetVersion);
-    *version = 13000;
-    return FFAI__CUDA_SUCCESS;
-}
-
 ffai__cuda_result cuGetErrorName(ffai__cuda_result result, const char **name)
 {
     CALLED(cuGetErrorName);
