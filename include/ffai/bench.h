@@ -28,7 +28,7 @@ typedef struct ffai_random_model {
     const char *shape; /**< the name of an ffai_shape */
     int bits;          /**< 16: bf16; 8, 6, 5, 4, 3, 2: every matrix in MLX affine codes, scales in bf16 */
     int group_size;    /**< columns that share a scale: 16, 32, 64, 128; 0: 64 */
-    int64_t layers;    /**< 1 to 1000; 0: as many as the shape has */
+    int64_t layers;    /**< 1 to 512; 0: as many as the shape has */
 } ffai_random_model;
 
 /**
