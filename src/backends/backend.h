@@ -130,5 +130,6 @@ struct ffai__backend {
 
 extern const ffai__backend ffai__backend_ref;
 extern const ffai__backend ffai__backend_cpu;
+extern const ffai__backend ffai__backend_cuda;
 
 #endif

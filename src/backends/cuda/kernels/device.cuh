@@ -1,0 +1,163 @@
+/* The vocabulary of the kernels: what a thread, a warp and a block can do, over NVIDIA's compiler or, with
+ * FFAI_CUDA_MODEL, over a model of the device on the host (tests/cuda_model), where every kernel can be run and checked
+ * without a GPU. A kernel uses C++ only as far as templates go, the built-in variables (threadIdx and the like),
+ * __syncthreads, __syncwarp, shuffles, votes, atomics on 32-bit and 64-bit words, and what stands here.
+ *
+ * KERNEL(name, Args, threads) { … args.member … } defines a kernel that takes one struct by value, in blocks of at most
+ * `threads`, one-dimensional. Its name is in kernels.def too, from which the host finds it. */
+#ifndef FFAI_CUDA_DEVICE_CUH
+#define FFAI_CUDA_DEVICE_CUH
+
+#include <stdint.h>
+
+#ifdef FFAI_CUDA_MODEL
+
+#include "cuda_model.h"
+
+#else
+
+#define KERNEL(name, Args, threads)                                                                                    \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args args)
+
+/* The block's dynamic shared memory, as many bytes as the launch asked for, on a 128-byte boundary. */
+#define DYNAMIC_SHARED(Type, name)                                                                                     \
+    extern __shared__ __align__(128) uint8_t dynamic_shared[];                                                         \
+    Type *name = reinterpret_cast<Type *>(dynamic_shared)
+
+#define DEVICE static __device__ __forceinline__
+
+/* Kernels of one stream may overlap where the launch allows it: what the one before wrote may be read, and what it reads
+ * overwritten, only behind wait_for_previous. let_next_begin says that the next one may start to wait. */
+DEVICE void wait_for_previous()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+DEVICE void let_next_begin()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/* Loads of what is read once: past the first-level cache. */
+DEVICE uint4 load_once(const uint4 *at)
+{
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(at));
+    return v;
+}
+
+DEVICE uint2 load_once(const uint2 *at)
+{
+    uint2 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(at));
+    return v;
+}
+
+DEVICE uint32_t load_once(const uint32_t *at)
+{
+    uint32_t v;
+    asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(v) : "l"(at));
+    return v;
+}
+
+/* Half-precision numbers by their bits. Conversions round to nearest, ties to even. */
+DEVICE float f16_to_f32(uint16_t bits)
+{
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+
+DEVICE uint16_t f32_to_f16(float value)
+{
+    uint16_t bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+
+DEVICE float float_of(uint32_t bits)
+{
+    return __uint_as_float(bits);
+}
+
+DEVICE uint32_t bits_of(float value)
+{
+    return __float_as_uint(value);
+}
+
+/* c [16][8] += a [16][16] * b [16][8] of bf16 in float32: mma.sync m16n8k16, in its own fragments. With g = lane / 4 and
+ * t = lane % 4, a: rows g, g + 8 (a[1], a[3]), columns 2t, 2t + 1, and 8 more (a[2], a[3]); b: rows 2t, 2t + 1 (b0) and
+ * 8 more (b1) of column g; c: rows g (c[0], c[1]) and g + 8 (c[2], c[3]), columns 2t and 2t + 1. */
+DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+    /* Turing has no such product of bf16: the rows and columns are passed round the warp. */
+    const int lane = threadIdx.x % 32;
+    const int g = lane / 4;
+    const int t = lane % 4;
+    for (int half = 0; half < 2; half++) {
+        for (int from = 0; from < 4; from++) {
+            const uint32_t low = __shfl_sync(~0u, a[half * 2], g * 4 + from);
+            const uint32_t high = __shfl_sync(~0u, a[half * 2 + 1], g * 4 + from);
+            const uint32_t left = __shfl_sync(~0u, half ? b1 : b0, 2 * t * 4 + from);
+            const uint32_t right = __shfl_sync(~0u, half ? b1 : b0, (2 * t + 1) * 4 + from);
+            for (int odd = 0; odd < 2; odd++) {
+                const uint32_t mask = odd ? 0xFFFF0000u : 0xFFFFu;
+                const int shift = odd ? 0 : 16;
+                const float x = float_of((low & mask) << shift);
+                const float y = float_of((high & mask) << shift);
+                const float u = float_of((left & mask) << shift);
+                const float v = float_of((right & mask) << shift);
+                c[0] = __fmaf_rn(x, u, c[0]);
+                c[1] = __fmaf_rn(x, v, c[1]);
+                c[2] = __fmaf_rn(y, u, c[2]);
+                c[3] = __fmaf_rn(y, v, c[3]);
+            }
+        }
+    }
+#endif
+}
+
+#endif
+
+/* What follows is the same on both. */
+
+DEVICE float bf16_to_f32(uint16_t bits)
+{
+    return float_of((uint32_t)bits << 16);
+}
+
+/* A number that is not one stays so. */
+DEVICE uint16_t f32_to_bf16(float value)
+{
+    const uint32_t bits = bits_of(value);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+DEVICE float warp_sum(float value)
+{
+    for (int distance = 16; distance > 0; distance /= 2)
+        value += __shfl_xor_sync(~0u, value, distance);
+    return value;
+}
+
+DEVICE float warp_max(float value)
+{
+    for (int distance = 16; distance > 0; distance /= 2)
+        value = fmaxf(value, __shfl_xor_sync(~0u, value, distance));
+    return value;
+}
+
+#endif
