@@ -19,11 +19,18 @@ typedef struct ffai__plan {
     const ffai__program *program; /* must outlive the plan, and so must its weights */
 } ffai__plan;
 
-typedef struct ffai__run {
-    ffai__plan *plan;
-    int32_t num_rows; /* of the last step */
+enum { FFAI__MOST_AHEAD = 1 }; /* of any backend's `ahead` */
+
+/* Of which size a step's results are. */
+typedef struct ffai__step_size {
+    int32_t num_rows; /* T; 0: there was no such step */
     int32_t num_outputs;
     bool drew;
+} ffai__step_size;
+
+typedef struct ffai__run {
+    ffai__plan *plan;
+    ffai__step_size steps[FFAI__MOST_AHEAD + 1]; /* the last one, the one before … */
 } ffai__run;
 
 typedef enum ffai__activations {
@@ -34,6 +41,7 @@ typedef enum ffai__activations {
 } ffai__activations;
 
 typedef struct ffai__plan_options {
+    int device;  /* which of the backend's devices, from 0 */
     int threads; /* 0: as the tuning says, and if that does not, one for each physical core this process may use */
     const ffai__tuning *tuning; /* NULL: the usual values */
     ffai__activations activations;
@@ -80,6 +88,13 @@ typedef struct ffai__op_time {
 
 struct ffai__backend {
     const char *name;
+    /* How many steps may be submitted behind one whose results are still to be collected, so that the device need not
+     * wait for the host; at most FFAI__MOST_AHEAD. 0: the next step takes the place of the last one's results. */
+    int ahead;
+    /* Bytes that weights and stores could take on the device now, beyond those that are there. NULL: as much as the
+     * host has (ffai__memory_available). FFAI_E_ARGUMENT if there is no such device. */
+    ffai_status (*available)(uint64_t *bytes, int device, ffai_error *err);
+
     ffai_status (*load)(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                         ffai_error *err);
     void (*unload)(ffai__plan *plan);
@@ -91,21 +106,31 @@ struct ffai__backend {
     void (*memory)(const ffai__run *run, ffai__memory_use *use);
 
     /* Submit one step: afterwards (or, on a device, in order behind it) stores, tokens and outputs are those of
-     * the step. The step's arrays may be reused when this returns. FFAI_E_CANCELLED if the step's keep_going, which
-     * this thread calls, ended it: of what it would have left, stores and tokens of its own positions are undefined
-     * and there are no results. */
+     * the step. The step's arrays may be reused when this returns, which on a device is before the step has run; it
+     * waits for as many earlier ones as it must, and results that nobody collected are lost. FFAI_E_CANCELLED if the
+     * step's keep_going, which this thread calls, ended it: of what it would have left, stores and tokens of its own
+     * positions are undefined. A step that fails has no results; where ahead is not 0, those of the steps before it
+     * are still there. */
     ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
     /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for
      * a backend that keeps none. */
     double (*read_weights)(ffai__run *run);
-    /* Wait for the last step and give its results: ids [R] if it drew (NULL is allowed), and the logits [R,
-     * vocab_size], valid until the next step (NULL if not wanted). */
-    ffai_status (*collect)(ffai__run *run, int32_t *ids, const float **logits, ffai_error *err);
+    /* Wait for the step behind which `behind` others (0 to ahead) were submitted and give of its results what is not
+     * NULL. Any of them may be asked for again until the next step. FFAI_E_ARGUMENT if there is no such step or it
+     * has no such results; FFAI_E_BACKEND if the device failed in it.
+     *
+     * ids     [R] receives what was drawn, if it drew.
+     * chosen  [R] receives the logits of these ids, before penalties.
+     * logits  receives [R, vocab_size], valid until the next step: of the last step alone, because fetching them from
+     *         a device costs more than a token. */
+    ffai_status (*collect)(ffai__run *run, int behind, int32_t *ids, float *chosen, const float **logits,
+                           ffai_error *err);
 
     /* After a step of a run with keep_values: an activation's rows [rows, columns] in float32. */
     ffai_status (*read)(ffai__run *run, ffai__value value, float *out, ffai_error *err);
 
-    /* Copy one page of every layer in the group, and a sequence's tokens up to `length`: what forking needs. */
+    /* Copy one page of every layer in the group, and a sequence's tokens up to `length`, as the steps submitted so far
+     * leave them: what forking needs. */
     ffai_status (*copy_page)(ffai__run *run, int group, uint32_t to, uint32_t from, ffai_error *err);
     ffai_status (*copy_tokens)(ffai__run *run, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err);
 

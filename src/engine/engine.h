@@ -20,6 +20,7 @@ struct ffai_model {
     ffai_tokenizer *tokenizer; /* NULL if loaded without */
     ffai__program *program;
     const ffai__backend *backend;
+    int device; /* which of the backend's */
     ffai__plan *plan;
     char kernels[256];
     ffai__tuning tuning; /* what the plan was asked for */
@@ -55,6 +56,9 @@ ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err);
 
 /* A tokenizer from a checkpoint. */
 ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *checkpoint, ffai_error *err);
+
+/* Bytes that weights and stores could take where the model is to run. */
+ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai_error *err);
 
 /* By name; NULL or "auto" gives the best there is. FFAI_E_UNSUPPORTED names those there are. */
 ffai_status ffai__backend_find(const ffai__backend **out, const char *name, ffai_error *err);

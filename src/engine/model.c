@@ -144,11 +144,20 @@ static ffai_status report(reporter *r, ffai_load_stage stage, double fraction, f
     return report_fraction(r, fraction) ? FFAI_OK : ffai__fail(err, FFAI_E_CANCELLED, "load: cancelled");
 }
 
+ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai_error *err)
+{
+    if (model->backend->available)
+        return model->backend->available(bytes, model->device, err);
+    *bytes = ffai__memory_available();
+    return FFAI_OK;
+}
+
 /* Before any weight is read: the backend keeps its own copy of the matrices. */
 static ffai_status check_memory(const ffai_model *model, ffai_error *err)
 {
     const uint64_t needed = ffai__checkpoint_bytes(model->checkpoint);
-    const uint64_t available = ffai__memory_available();
+    uint64_t available = 0;
+    FFAI__TRY(ffai__model_available(&available, model, err));
     if (needed <= available)
         return FFAI_OK;
     return ffai__fail(err, FFAI_E_MEMORY, "load: %s: the weights need %.2f GB but only %.2f GB of memory are available",

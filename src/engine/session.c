@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include "alloc.h"
-#include "memory_info.h"
 
 uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format format)
 {
@@ -21,7 +20,8 @@ static ffai_status choose_context(int64_t *context, const ffai_model *model, con
     const bool plain = model->backend == &ffai__backend_ref;
     const ffai__store_format format = plain ? FFAI__STORE_F32 : (ffai__store_format)options->kv_format;
     const uint64_t each = ffai__position_bytes(model->program, format) * (uint64_t)max_sequences * FFAI__PAGE_TOKENS;
-    const uint64_t available = ffai__memory_available();
+    uint64_t available = 0;
+    FFAI__TRY(ffai__model_available(&available, model, err));
     const uint64_t pages = each ? available / each : INT32_MAX;
     const int64_t fits = pages < INT32_MAX / 2 / FFAI__PAGE_TOKENS ? (int64_t)pages * FFAI__PAGE_TOKENS : INT32_MAX / 2;
     *context = wanted < fits || options->context ? wanted : fits;

@@ -171,7 +171,7 @@ ffai_status ffai_step_collect(int32_t *tokens, const float **logits, ffai_sessio
 {
     if (!s->submitted)
         return ffai__fail(err, FFAI_E_ARGUMENT, "collect: no step was submitted");
-    FFAI__TRY(s->model->backend->collect(s->run, s->drew ? tokens : NULL, logits, err));
+    FFAI__TRY(s->model->backend->collect(s->run, 0, s->drew ? tokens : NULL, NULL, logits, err));
     for (int32_t r = 0; tokens && r < s->step.num_outputs; r++) {
         if (!s->row_draws[r])
             tokens[r] = -1;

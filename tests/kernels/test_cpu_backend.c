@@ -290,7 +290,7 @@ static void draw_tokens(int32_t *ids, const ffai__backend *backend, const tiny_m
         tiny_rows(&run, 0, i ? &sampled : prompt, i ? 1 : 20, 1);
         run.step.draws = draw;
         tiny_step(&run);
-        assert_int_equal(backend->collect(run.run, ids + i, NULL, NULL), FFAI_OK);
+        assert_int_equal(backend->collect(run.run, 0, ids + i, NULL, NULL, NULL), FFAI_OK);
     }
     tiny_close(&run);
 }
@@ -313,6 +313,45 @@ static void drawn_tokens_equal_the_reference(void **state)
         draw_tokens(ids, &ffai__backend_cpu, &m, &draws[i]);
         assert_memory_equal(ids, expected, sizeof ids);
     }
+    tiny_free(&m);
+}
+
+static void check_results(const ffai__backend *backend, const tiny_model *m)
+{
+    static tiny_run run;
+    static const ffai__draw draws[2] = {{.top_p = 1, .repetition_penalty = 1.5f},
+                                        {.top_p = 1, .repetition_penalty = 1}};
+    const tiny_options options = {.threads = 1};
+    const float *logits = NULL;
+    int32_t ids[2];
+    float chosen[2];
+    tiny_open(&run, backend, m->program, &options);
+    assert_int_equal(backend->collect(run.run, 0, NULL, NULL, &logits, NULL), FFAI_E_ARGUMENT); /* no step yet */
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt, 20, 2);
+    run.step.draws = draws;
+    tiny_step(&run);
+    assert_int_equal(backend->collect(run.run, 0, ids, chosen, &logits, NULL), FFAI_OK);
+    for (int64_t r = 0; r < 2; r++)
+        assert_memory_equal(&chosen[r], &logits[r * m->shape.vocab + ids[r]], sizeof *chosen);
+    assert_int_equal(backend->collect(run.run, -1, ids, NULL, NULL, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(backend->collect(run.run, backend->ahead + 1, ids, NULL, NULL, NULL), FFAI_E_ARGUMENT);
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt + 20, 1, 1);
+    tiny_step(&run);
+    assert_int_equal(backend->collect(run.run, 0, NULL, chosen, NULL, NULL), FFAI_E_ARGUMENT); /* nothing was drawn */
+    assert_int_equal(backend->collect(run.run, 0, NULL, NULL, NULL, NULL), FFAI_OK);
+    tiny_close(&run);
+}
+
+static void what_was_drawn_comes_with_its_logits(void **state)
+{
+    (void)state;
+    tiny_model m;
+    tiny_create(&m, &plain);
+    fill_prompt(plain.vocab);
+    check_results(&ffai__backend_ref, &m);
+    check_results(&ffai__backend_cpu, &m);
     tiny_free(&m);
 }
 
@@ -436,7 +475,7 @@ static void wrong_steps_are_refused(void **state)
     assert_int_equal(try_step(&run, &err), FFAI_E_ARGUMENT);
     run.tables[1][0][0].format = FFAI__STORE_F16;
     assert_int_equal(try_step(&run, &err), FFAI_OK);
-    assert_int_equal(run.backend->collect(run.run, (int32_t[2]){0}, NULL, &err), FFAI_E_ARGUMENT);
+    assert_int_equal(run.backend->collect(run.run, 0, (int32_t[2]){0}, NULL, NULL, &err), FFAI_E_ARGUMENT);
     assert_int_equal(run.backend->read(run.run, m.program->logits, NULL, &err), FFAI_E_ARGUMENT);
     tiny_close(&run);
     tiny_free(&m);
@@ -493,6 +532,7 @@ static int run_tier(const char *isa)
         cmocka_unit_test(threads_chunks_company_and_pages_change_no_bit),
         cmocka_unit_test(long_contexts_change_no_bit),
         cmocka_unit_test(drawn_tokens_equal_the_reference),
+        cmocka_unit_test(what_was_drawn_comes_with_its_logits),
         cmocka_unit_test(penalties_leave_the_collected_logits_alone),
         cmocka_unit_test(a_copied_page_continues_like_its_origin),
         cmocka_unit_test(a_row_that_is_not_finite_stays_alone),

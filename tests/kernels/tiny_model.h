@@ -346,7 +346,7 @@ static inline const float *tiny_step(tiny_run *t)
 {
     ffai_error err = FFAI_ERROR_INIT;
     const float *logits = NULL;
-    if (t->backend->step(t->run, &t->step, &err) || t->backend->collect(t->run, NULL, &logits, &err)) {
+    if (t->backend->step(t->run, &t->step, &err) || t->backend->collect(t->run, 0, NULL, NULL, &logits, &err)) {
         fprintf(stderr, "%s\n", err.message);
         abort();
     }

@@ -271,13 +271,12 @@ static float *value_data(const ffai__cpu_run *run, ffai__value value)
     return (float *)(void *)(run->workspace.data + run->values[value].offset);
 }
 
-static ffai_status cpu_collect(ffai__run *base, int32_t *ids, const float **logits, ffai_error *err)
+static ffai_status cpu_collect(ffai__run *base, int behind, int32_t *ids, float *chosen, const float **logits,
+                               ffai_error *err)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
-    FFAI__TRY(ffai__results_ids(ids, base, run->ids, err));
-    if (logits)
-        *logits = value_data(run, run->program->logits);
-    return FFAI_OK;
+    const ffai__results results = {run->ids, value_data(run, run->program->logits)};
+    return ffai__results_collect(ids, chosen, logits, base, behind, &results, err);
 }
 
 static ffai_status cpu_read(ffai__run *base, ffai__value value, float *out, ffai_error *err)

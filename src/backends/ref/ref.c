@@ -169,13 +169,12 @@ static ffai_status ref_step(ffai__run *base, const ffai__step *step, ffai_error 
     return FFAI_OK;
 }
 
-static ffai_status ref_collect(ffai__run *base, int32_t *ids, const float **logits, ffai_error *err)
+static ffai_status ref_collect(ffai__run *base, int behind, int32_t *ids, float *chosen, const float **logits,
+                               ffai_error *err)
 {
     const ref_run *run = (const ref_run *)base;
-    FFAI__TRY(ffai__results_ids(ids, base, run->ids, err));
-    if (logits)
-        *logits = run->values[run->program->logits];
-    return FFAI_OK;
+    const ffai__results results = {run->ids, run->values[run->program->logits]};
+    return ffai__results_collect(ids, chosen, logits, base, behind, &results, err);
 }
 
 static ffai_status ref_read(ffai__run *base, ffai__value value, float *values, ffai_error *err)

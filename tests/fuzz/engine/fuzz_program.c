@@ -132,7 +132,7 @@ static void step(ffai__run *run, const ffai__program *p)
     const float *logits = NULL;
     volatile float sum = 0;
     if (ffai__backend_ref.step(run, &s, NULL) != FFAI_OK ||
-        ffai__backend_ref.collect(run, ids, &logits, NULL) != FFAI_OK)
+        ffai__backend_ref.collect(run, 0, ids, NULL, &logits, NULL) != FFAI_OK)
         return;
     for (int64_t i = 0; i < 2 * p->vocab_size; i++)
         sum = sum + logits[i];
