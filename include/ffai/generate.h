@@ -88,7 +88,11 @@ typedef struct ffai_generation {
  *
  * out  receives the result, also when it was cancelled; free it with ffai_generation_free. The sequence then
  *      holds the prompt and all drawn tokens but the last one, an end token counted among them.
+ *      Its steps' results are told by it alone: ffai_step_collect has none afterwards.
  * FFAI_E_CONTEXT_FULL if the prompt alone does not fit: nothing is changed then.
+ *
+ * On a device the next token is computed while the callbacks look at the one before: in them the sequence may be a
+ * token longer than the text, and they must leave the session alone. When this returns, nothing of that is left.
  */
 FFAI_API ffai_status ffai_generate(ffai_generation **out, ffai_session *session, ffai_sequence sequence,
                                    const int32_t *prompt, size_t n, const ffai_generate_options *options,

@@ -3,7 +3,7 @@
 
 #include "alloc.h"
 #include "buffer.h"
-#include "engine.h"
+#include "session.h"
 
 typedef struct {
     ffai_session *session;
@@ -16,6 +16,11 @@ typedef struct {
     size_t step_size;
     ffai__buffer tokens;
     ffai__buffer text;
+    double first_token; /* when it was there */
+    /* The step that takes the token to be collected next and draws the one behind it. */
+    bool next_submitted;
+    ffai_status next_status;
+    ffai_error next_error;
     ffai_generation *result;
 } generator;
 
@@ -87,21 +92,25 @@ static ffai_status evaluate_prompt(generator *g, const int32_t *prompt, size_t n
     return FFAI_OK;
 }
 
-/* The drawn token; logits that are no numbers are an error, not a token. */
-static ffai_status collect_token(int32_t *token, generator *g, ffai_error *err)
+/* Take the drawn token, which the host need not know for it, and draw the one behind it. */
+static void submit_next(generator *g)
 {
-    const float *logits = NULL;
-    FFAI__TRY(ffai_step_collect(token, &logits, g->session, err));
-    if (*token < 0 || isnan(logits[*token]) || isinf(logits[*token]))
-        return ffai__fail(err, FFAI_E_BACKEND, "generate: position %lld: the logits are not finite",
-                          (long long)ffai_sequence_length(g->session, g->sequence));
-    return FFAI_OK;
+    const ffai_row row = {FFAI_TOKEN_DRAWN, g->sequence, true, &g->sampling};
+    g->next_error = (ffai_error)FFAI_ERROR_INIT;
+    g->next_status = ffai_step_submit(g->session, &row, 1, &g->next_error);
+    g->next_submitted = g->next_status == FFAI_OK;
 }
 
-static ffai_status submit_token(generator *g, int32_t token, ffai_error *err)
+/* The drawn token; a logit that is no number is an error, not a token. */
+static ffai_status collect_token(int32_t *token, generator *g, ffai_error *err)
 {
-    const ffai_row row = {token, g->sequence, true, &g->sampling};
-    return ffai_step_submit(g->session, &row, 1, err);
+    float chosen = 0;
+    const int behind = g->next_submitted;
+    FFAI__TRY(ffai__step_collect(token, &chosen, NULL, g->session, behind, err));
+    if (!isfinite(chosen))
+        return ffai__fail(err, FFAI_E_BACKEND, "generate: position %lld: the logits are not finite",
+                          (long long)ffai_sequence_length(g->session, g->sequence) - behind);
+    return FFAI_OK;
 }
 
 /* --- results --- */
@@ -129,34 +138,79 @@ static ffai_status emit_token(generator *g, int32_t token, bool *cancelled, ffai
     return emit_text(g, text, size, cancelled, err);
 }
 
+static size_t num_tokens(const generator *g)
+{
+    return g->tokens.size / sizeof(int32_t);
+}
+
+/* Whether a step is to follow the one whose token is collected next, if that token does not end the text. */
+static bool step_follows(const generator *g)
+{
+    const bool full = ffai_sequence_length(g->session, g->sequence) >= ffai_session_context(g->session);
+    return !full && num_tokens(g) + 1 < (size_t)g->parameters.max_tokens.value;
+}
+
+/* The next token is part of the text; *ended if it is the last one, for a reason that is not the length. */
+static ffai_status take_token(bool *ended, generator *g, ffai_error *err)
+{
+    int32_t token = 0;
+    bool cancelled = false;
+    FFAI__TRY(collect_token(&token, g, err));
+    if (num_tokens(g) == 0)
+        g->first_token = ffai__now();
+    *ended = !g->options->ignore_end_tokens && ffai_model_is_end_token(ffai_session_model(g->session), token);
+    if (*ended) {
+        g->result->finish_reason = FFAI_FINISH_STOP;
+        return FFAI_OK;
+    }
+    FFAI__TRY(emit_token(g, token, &cancelled, err));
+    *ended = cancelled || !keep_going(g, g->result->prompt_tokens, g->result->prompt_tokens);
+    if (*ended)
+        g->result->finish_reason = FFAI_FINISH_CANCELLED;
+    return FFAI_OK;
+}
+
+/* A backend that can run ahead has the next step before the host looks at the token that it takes: it need not wait for
+ * the host. */
+static ffai_status decode_tokens(generator *g, ffai_error *err)
+{
+    const bool ahead = ffai_session_model(g->session)->backend->ahead > 0;
+    for (bool follows = true; follows;) {
+        bool ended = false;
+        follows = step_follows(g);
+        if (follows && ahead)
+            submit_next(g);
+        FFAI__TRY(take_token(&ended, g, err));
+        if (ended || !follows)
+            return FFAI_OK;
+        if (!ahead)
+            submit_next(g);
+        if (g->next_status != FFAI_OK)
+            break;
+        g->next_submitted = false;
+    }
+    if (g->next_status == FFAI_E_CANCELLED) {
+        g->result->finish_reason = FFAI_FINISH_CANCELLED;
+        return FFAI_OK;
+    }
+    if (err)
+        *err = g->next_error;
+    return g->next_status;
+}
+
+/* A step that ran ahead of the text's end leaves nothing behind. */
 static ffai_status decode(generator *g, ffai_error *err)
 {
-    const ffai_model *model = ffai_session_model(g->session);
-    const size_t most = (size_t)g->parameters.max_tokens.value;
-    bool cancelled = false;
     g->result->finish_reason = FFAI_FINISH_LENGTH;
-    while (g->tokens.size / sizeof(int32_t) < most) {
-        int32_t token = 0;
-        FFAI__TRY(collect_token(&token, g, err));
-        if (!g->options->ignore_end_tokens && ffai_model_is_end_token(model, token)) {
-            g->result->finish_reason = FFAI_FINISH_STOP;
-            break;
-        }
-        FFAI__TRY(emit_token(g, token, &cancelled, err));
-        if (cancelled || !keep_going(g, g->result->prompt_tokens, g->result->prompt_tokens)) {
-            g->result->finish_reason = FFAI_FINISH_CANCELLED;
-            break;
-        }
-        const bool full = ffai_sequence_length(g->session, g->sequence) >= ffai_session_context(g->session);
-        if (full || g->tokens.size / sizeof(int32_t) == most)
-            break;
-        const ffai_status status = submit_token(g, token, err);
-        if (status == FFAI_E_CANCELLED)
-            g->result->finish_reason = FFAI_FINISH_CANCELLED;
-        if (status != FFAI_OK)
-            return status == FFAI_E_CANCELLED ? FFAI_OK : status;
+    if (g->parameters.max_tokens.value < 1) {
+        FFAI__TRY(ffai__step_collect(NULL, NULL, NULL, g->session, 0, err));
+        g->first_token = ffai__now();
+        return FFAI_OK;
     }
-    return FFAI_OK;
+    const ffai_status status = decode_tokens(g, err);
+    if (g->next_submitted)
+        ffai__sequence_take_back(g->session, g->sequence, ffai_sequence_length(g->session, g->sequence) - 1);
+    return status;
 }
 
 static ffai_status finish_text(generator *g, ffai_error *err)
@@ -173,7 +227,7 @@ static ffai_status finish_text(generator *g, ffai_error *err)
 static ffai_status take_results(generator *g, ffai_error *err)
 {
     ffai_generation *result = g->result;
-    result->num_tokens = g->tokens.size / sizeof(int32_t);
+    result->num_tokens = num_tokens(g);
     result->tokens = (int32_t *)(void *)ffai__buffer_take(&g->tokens, NULL);
     result->text = ffai__buffer_take(&g->text, &result->text_size);
     if (!result->tokens || !result->text)
@@ -215,13 +269,13 @@ static ffai_status run(generator *g, const int32_t *prompt, size_t n, ffai_error
     FFAI__TRY(prepare(g, n, err));
     const double start = ffai__now();
     FFAI__TRY(evaluate_prompt(g, prompt, n, &cancelled, err));
-    const double first = ffai__now();
+    g->first_token = ffai__now();
     if (cancelled)
         g->result->finish_reason = FFAI_FINISH_CANCELLED;
     else
         FFAI__TRY(decode(g, err));
-    g->result->prefill_seconds = first - start;
-    g->result->decode_seconds = ffai__now() - first;
+    g->result->prefill_seconds = g->first_token - start;
+    g->result->decode_seconds = ffai__now() - g->first_token;
     FFAI__TRY(finish_text(g, err));
     return take_results(g, err);
 }
@@ -236,6 +290,7 @@ ffai_status ffai_generate(ffai_generation **out, ffai_session *session, ffai_seq
     if (!g.result)
         return ffai__fail_memory(err, "the results", sizeof *g.result);
     const ffai_status status = run(&g, prompt, n, err);
+    session->submitted = false; /* what its steps gave is told */
     ffai__free(g.rows);
     ffai_detokenizer_free(g.detokenizer);
     ffai__buffer_free(&g.tokens);

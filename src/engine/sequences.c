@@ -65,6 +65,15 @@ ffai_status ffai_sequence_truncate(ffai_session *s, ffai_sequence number, int64_
     return FFAI_OK;
 }
 
+void ffai__sequence_take_back(ffai_session *s, ffai_sequence number, int64_t length)
+{
+    ffai__sequence *q = &s->sequences[number];
+    ffai__sequence_keep_pages(s, q, length);
+    q->length = length;
+    q->drawn_position = length;
+    s->submitted = false;
+}
+
 ffai_status ffai_sequence_fork(ffai_sequence *out, ffai_session *s, ffai_sequence from, int64_t length, ffai_error *err)
 {
     ffai_sequence number = 0;

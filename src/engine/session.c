@@ -107,9 +107,12 @@ static bool allocate_step(ffai_session *s)
     s->output_rows = ffai__calloc(outputs, sizeof *s->output_rows);
     s->step_sequences = ffai__calloc((size_t)s->options.max_sequences, sizeof *s->step_sequences);
     s->draws = ffai__calloc(outputs, sizeof *s->draws);
-    s->row_draws = ffai__calloc(outputs, sizeof *s->row_draws);
-    return s->tokens && s->positions && s->sequence_of_row && s->output_rows && s->step_sequences && s->draws &&
-           s->row_draws;
+    for (int i = 0; i <= FFAI__MOST_AHEAD; i++) {
+        s->results[i].row_draws = ffai__calloc(outputs, sizeof *s->results[i].row_draws);
+        if (!s->results[i].row_draws)
+            return false;
+    }
+    return s->tokens && s->positions && s->sequence_of_row && s->output_rows && s->step_sequences && s->draws;
 }
 
 static ffai_status open_parts(ffai_session *s, const ffai_session_options *options, ffai_error *err)
@@ -182,7 +185,8 @@ void ffai_session_close(ffai_session *s)
     ffai__free(s->output_rows);
     ffai__free(s->step_sequences);
     ffai__free(s->draws);
-    ffai__free(s->row_draws);
+    for (int i = 0; i <= FFAI__MOST_AHEAD; i++)
+        ffai__free(s->results[i].row_draws);
     ffai__free(s);
 }
 

@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include <string.h>
+
 ffai_status ffai_sampling_check(const ffai_sampling *p, ffai_error *err)
 {
     const struct {
@@ -64,17 +66,24 @@ static ffai_status begin_sequence(ffai_session *s, ffai_sequence number, size_t 
     return FFAI_OK;
 }
 
+/* The results of the step being built take the place of the oldest ones. */
+static ffai__step_results *results_being_built(ffai_session *s)
+{
+    return &s->results[FFAI__MOST_AHEAD];
+}
+
 static ffai_status add_output(ffai_session *s, const ffai_row *row, ffai_error *err)
 {
     const int32_t output = s->step.num_outputs;
+    ffai__step_results *results = results_being_built(s);
     if (output >= s->options.max_outputs)
         return ffai__fail(err, FFAI_E_ARGUMENT, "step: more than %d output rows; see max_outputs",
                           s->options.max_outputs);
     s->output_rows[output] = s->step.num_rows;
     s->draws[output] = draw_of(row->sampling);
-    s->row_draws[output] = row->sampling != NULL;
-    s->drew = s->drew || row->sampling != NULL;
-    s->step.num_outputs++;
+    results->row_draws[output] = row->sampling != NULL;
+    results->drew = results->drew || row->sampling != NULL;
+    results->num_outputs = ++s->step.num_outputs;
     return FFAI_OK;
 }
 
@@ -104,7 +113,9 @@ static ffai_status build_step(ffai_session *s, const ffai_row *rows, size_t n, f
     if (n < 1 || n > (size_t)s->options.max_rows)
         return ffai__fail(err, FFAI_E_ARGUMENT, "step: %zu rows; this session takes 1 to %d at once", n,
                           s->options.max_rows);
-    s->drew = false;
+    ffai__step_results *results = results_being_built(s);
+    results->num_outputs = 0;
+    results->drew = false;
     s->step = (ffai__step){.tokens = s->tokens,
                            .positions = s->positions,
                            .sequence_of_row = s->sequence_of_row,
@@ -114,7 +125,7 @@ static ffai_status build_step(ffai_session *s, const ffai_row *rows, size_t n, f
                            .keep_going_context = s->keep_going_context};
     for (size_t t = 0; t < n; t++)
         FFAI__TRY(add_row(s, rows, t, err));
-    s->step.draws = s->drew ? s->draws : NULL;
+    s->step.draws = results->drew ? s->draws : NULL;
     return FFAI_OK;
 }
 
@@ -130,12 +141,23 @@ static ffai_status run_step(ffai_session *s, ffai_error *err)
 
 static void note_draws(ffai_session *s)
 {
-    for (int32_t r = 0; s->drew && r < s->step.num_outputs; r++) {
+    const ffai__step_results *results = &s->results[0];
+    for (int32_t r = 0; results->drew && r < results->num_outputs; r++) {
         const int32_t row = s->output_rows[r];
         ffai__sequence *q = &s->sequences[s->step_sequences[s->sequence_of_row[row]].slot];
-        if (s->row_draws[r])
+        if (results->row_draws[r])
             q->drawn_position = s->positions[row] + 1;
     }
+}
+
+/* The step that was built is the last one now. */
+static void note_results(ffai_session *s)
+{
+    const ffai__step_results built = *results_being_built(s);
+    memmove(s->results + 1, s->results, FFAI__MOST_AHEAD * sizeof *s->results);
+    s->results[0] = built;
+    s->num_results++;
+    s->submitted = true;
 }
 
 /* The sequence is as long as before the step. One that was cancelled may have put its own token where another was
@@ -150,7 +172,9 @@ static void undo(ffai_session *s, const ffai__step_sequence *part, ffai_status s
 
 ffai_status ffai_step_submit(ffai_session *s, const ffai_row *rows, size_t n, ffai_error *err)
 {
+    const int ahead = s->model->backend->ahead;
     s->submitted = false;
+    s->num_results = s->num_results < ahead ? s->num_results : ahead;
     FFAI__TRY(build_step(s, rows, n, err));
     const ffai_status status = run_step(s, err);
     for (int32_t i = 0; i < s->step.num_sequences; i++) {
@@ -162,8 +186,23 @@ ffai_status ffai_step_submit(ffai_session *s, const ffai_row *rows, size_t n, ff
     }
     if (status != FFAI_OK)
         return status;
+    note_results(s);
     note_draws(s);
-    s->submitted = true;
+    return FFAI_OK;
+}
+
+ffai_status ffai__step_collect(int32_t *tokens, float *chosen, const float **logits, ffai_session *s, int behind,
+                               ffai_error *err)
+{
+    if (behind >= s->num_results)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "collect: no step was submitted %d steps ago", behind);
+    const ffai__step_results *results = &s->results[behind];
+    int32_t *ids = results->drew ? tokens : NULL;
+    FFAI__TRY(s->model->backend->collect(s->run, behind, ids, chosen, logits, err));
+    for (int32_t r = 0; tokens && r < results->num_outputs; r++) {
+        if (!results->row_draws[r])
+            tokens[r] = -1;
+    }
     return FFAI_OK;
 }
 
@@ -171,12 +210,7 @@ ffai_status ffai_step_collect(int32_t *tokens, const float **logits, ffai_sessio
 {
     if (!s->submitted)
         return ffai__fail(err, FFAI_E_ARGUMENT, "collect: no step was submitted");
-    FFAI__TRY(s->model->backend->collect(s->run, 0, s->drew ? tokens : NULL, NULL, logits, err));
-    for (int32_t r = 0; tokens && r < s->step.num_outputs; r++) {
-        if (!s->row_draws[r])
-            tokens[r] = -1;
-    }
-    return FFAI_OK;
+    return ffai__step_collect(tokens, NULL, logits, s, 0, err);
 }
 
 ffai_status ffai_forward(const float **logits, ffai_session *s, const ffai_row *rows, size_t n, ffai_error *err)
