@@ -48,24 +48,59 @@ typedef struct ffai__cuda_drawn {
 /* The step in device memory. */
 typedef struct ffai__cuda_step {
     const ffai__cuda_sizes *sizes;
-    const ffai__cuda_row *rows;       /* [T] */
-    const int32_t *output_rows;       /* [R] */
-    const ffai__cuda_draw *draws;     /* [R] */
-    const uint32_t *tables;           /* [max_sequences][groups][max_pages] pages */
-    int32_t *history;                 /* [max_sequences][max_context + 1] tokens by position */
-    int64_t history_stride;           /* max_context + 1 */
-    int64_t table_stride;             /* entries of a sequence's tables: groups * max_pages */
+    const ffai__cuda_row *rows;   /* [T] */
+    const int32_t *output_rows;   /* [R] */
+    const ffai__cuda_draw *draws; /* [R] */
+    const uint32_t *tables;       /* [max_sequences][groups][max_pages] pages */
+    int32_t *history;             /* [max_sequences][max_context + 1] tokens by position */
+    int64_t history_stride;       /* max_context + 1 */
+    int64_t table_stride;         /* entries of a sequence's tables: groups * max_pages */
     int64_t max_pages;
 } ffai__cuda_step;
+
+/* Rows are the step's (T) or, where of_outputs is set, its output rows (R). */
+
+/* silu, mul, add, swiglu: y [rows][columns] from a and, where the operation has two, b; y may be one of them.
+ * select_rows: y [R][columns] from a [T][columns]; of_outputs is not looked at. Any grid; no shared memory. */
+enum { FFAI__CUDA_ELEMENT_THREADS = 256 };
+
+typedef struct ffai__cuda_elements_args {
+    ffai__cuda_step step;
+    float *y;
+    const float *a;
+    const float *b;
+    int64_t columns; /* where they are a multiple of 4, pointers are on 16-byte boundaries */
+    int32_t of_outputs;
+} ffai__cuda_elements_args;
+
+/* rms_norm_warps, rms_norm_blocks: y[i] = x[i] * w[i] / sqrt(mean of squares + eps) in each span of `width` columns of
+ * x [rows][columns]; y may be x. A warp takes a span, or a block; short spans are the warps'. Which of the two it is,
+ * and not the grid, decides on a sum's order. Any grid, blocks of exactly these threads. */
+enum {
+    FFAI__CUDA_NORM_THREADS = 256,
+    FFAI__CUDA_NORM_SHARED_BYTES = FFAI__CUDA_NORM_THREADS / 32 * 4, /* rms_norm_blocks */
+    FFAI__CUDA_NORM_LONGEST_OF_WARPS = 512                           /* columns; longer spans are a block's */
+};
+
+typedef struct ffai__cuda_rms_norm_args {
+    ffai__cuda_step step;
+    float *y;
+    const float *x;
+    const float *w; /* [width] */
+    int64_t width;  /* where it is a multiple of 4, pointers are on 16-byte boundaries */
+    int64_t columns;
+    float eps;
+    int32_t of_outputs;
+} ffai__cuda_rms_norm_args;
 
 /* sample: ids[r] is drawn from logits[r], goes to history and to `drawn`. */
 typedef struct ffai__cuda_sample_args {
     ffai__cuda_step step;
     const float *logits; /* [R][vocab_size] */
     int64_t vocab_size;
-    uint8_t *scratch;         /* [R] each of scratch_stride bytes, on 256-byte boundaries */
-    int64_t scratch_stride;   /* ffai__cuda_sample_scratch_bytes(vocab_size) */
-    ffai__cuda_drawn *drawn;  /* host memory: [slots][max_outputs]; this step's slot is number % slots */
+    uint8_t *scratch;        /* [R] each of scratch_stride bytes, on 256-byte boundaries */
+    int64_t scratch_stride;  /* ffai__cuda_sample_scratch_bytes(vocab_size) */
+    ffai__cuda_drawn *drawn; /* host memory: [slots][max_outputs]; this step's slot is number % slots */
     int32_t slots;
     int32_t max_outputs;
 } ffai__cuda_sample_args;
