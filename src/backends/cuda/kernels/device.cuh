@@ -26,8 +26,8 @@
 
 #define DEVICE static __device__ __forceinline__
 
-/* Kernels of one stream may overlap where the launch allows it: what the one before wrote may be read, and what it reads
- * overwritten, only behind wait_for_previous. let_next_begin says that the next one may start to wait. */
+/* Kernels of one stream may overlap where the launch allows it: what the one before wrote may be read, and what it
+ * reads overwritten, only behind wait_for_previous. let_next_begin says that the next one may start to wait. */
 DEVICE void wait_for_previous()
 {
 #if __CUDA_ARCH__ >= 900
@@ -91,17 +91,13 @@ DEVICE uint32_t bits_of(float value)
     return __float_as_uint(value);
 }
 
-/* c [16][8] += a [16][16] * b [16][8] of bf16 in float32: mma.sync m16n8k16, in its own fragments. With g = lane / 4 and
- * t = lane % 4, a: rows g, g + 8 (a[1], a[3]), columns 2t, 2t + 1, and 8 more (a[2], a[3]); b: rows 2t, 2t + 1 (b0) and
- * 8 more (b1) of column g; c: rows g (c[0], c[1]) and g + 8 (c[2], c[3]), columns 2t and 2t + 1. */
-DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+#if __CUDA_ARCH__ < 800
+/* Turing has no such product of bf16: the rows and columns are passed round the warp. A function of its own, since its
+ * copies would be most of a kernel: ten times the code, ten times the time to compile it. */
+static __device__ __noinline__ float4 mma_bf16_turing(float4 sums, uint4 rows, uint2 columns)
 {
-#if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#else
-    /* Turing has no such product of bf16: the rows and columns are passed round the warp. */
+    const uint32_t a[4] = {rows.x, rows.y, rows.z, rows.w};
+    float c[4] = {sums.x, sums.y, sums.z, sums.w};
     const int lane = threadIdx.x % 32;
     const int g = lane / 4;
     const int t = lane % 4;
@@ -109,8 +105,8 @@ DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
         for (int from = 0; from < 4; from++) {
             const uint32_t low = __shfl_sync(~0u, a[half * 2], g * 4 + from);
             const uint32_t high = __shfl_sync(~0u, a[half * 2 + 1], g * 4 + from);
-            const uint32_t left = __shfl_sync(~0u, half ? b1 : b0, 2 * t * 4 + from);
-            const uint32_t right = __shfl_sync(~0u, half ? b1 : b0, (2 * t + 1) * 4 + from);
+            const uint32_t left = __shfl_sync(~0u, half ? columns.y : columns.x, 2 * t * 4 + from);
+            const uint32_t right = __shfl_sync(~0u, half ? columns.y : columns.x, (2 * t + 1) * 4 + from);
             for (int odd = 0; odd < 2; odd++) {
                 const uint32_t mask = odd ? 0xFFFF0000u : 0xFFFFu;
                 const int shift = odd ? 0 : 16;
@@ -125,6 +121,26 @@ DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
             }
         }
     }
+    return make_float4(c[0], c[1], c[2], c[3]);
+}
+#endif
+
+/* c [16][8] += a [16][16] * b [16][8] of bf16 in float32: mma.sync m16n8k16, in its own fragments. With g = lane / 4
+ * and t = lane % 4, a: rows g, g + 8 (a[1], a[3]), columns 2t, 2t + 1, and 8 more (a[2], a[3]); b: rows 2t, 2t + 1 (b0)
+ * and 8 more (b1) of column g; c: rows g (c[0], c[1]) and g + 8 (c[2], c[3]), columns 2t and 2t + 1. */
+DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+    const float4 sums =
+        mma_bf16_turing(make_float4(c[0], c[1], c[2], c[3]), make_uint4(a[0], a[1], a[2], a[3]), make_uint2(b0, b1));
+    c[0] = sums.x;
+    c[1] = sums.y;
+    c[2] = sums.z;
+    c[3] = sums.w;
 #endif
 }
 
