@@ -2,6 +2,7 @@
 #
 #   make                     set up, configure and build (build/ffai)
 #   make run [PROMPT="…"]    continue a text with the default model
+#   make cuda                the same as make, with the kernels for NVIDIA's devices: installs nvcc first
 #   make test                every test
 #   make bench               the table of docs/performance.md, half an hour
 #   make bench-kernels       the speed of every kernel, and of whole steps
@@ -21,7 +22,7 @@ export FFAI_PROMPT := $(value PROMPT)
 unexport PROMPT
 
 PRESETS = debug asan-ubsan tsan fuzz coverage clang aarch64
-C_FILES = find include src apps examples tests -name '*.[ch]' -print0
+C_FILES = find include src apps examples tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -print0
 
 # Configure a preset once and build it: in full words the first time, after that only what goes wrong. All of it
 # on stderr: stdout belongs to the program that runs next.
@@ -33,7 +34,7 @@ else \
 fi
 endef
 
-.PHONY: all setup develop build model run test bench bench-kernels install format format-check lint check-tree \
+.PHONY: all setup develop build cuda model run test bench bench-kernels install format format-check lint check-tree \
 	sanitize asan-ubsan tsan clang coverage fuzz cross aarch64 clean
 
 all: build
@@ -46,6 +47,13 @@ develop: setup
 
 build: setup
 	$(call build_preset,release,build)
+
+# Configured anew: nvcc may not have been there before.
+cuda:
+	@tools/setup --cuda
+	@cmake --preset release -DFFAI_CUDA=ON >&2
+	$(call build_preset,release,build)
+	@cmake --build build --target cuda_images >&2
 
 model: setup
 	@tools/fetch-default-model
