@@ -34,6 +34,7 @@ static const option options[] = {
     SWITCH("ops", ops, "also where the time goes, by kind of work"),
     SWITCH("json", json, "as one JSON object"),
     HEADING("Computing"),
+    BACKEND_OPTION,
     COMPUTE_OPTIONS,
     KV_OPTION,
 };
@@ -135,9 +136,10 @@ static bool on_progress(void *context, double fraction)
 
 static ffai_status measure_machine(ffai_machine *machine, const bench_settings *s, ffai_error *err)
 {
+    const ffai_model_options measured = model_options(&s->model);
     progress p;
     progress_begin(&p, "measuring the machine");
-    const ffai_status status = ffai_machine_measure(machine, (int)s->model.threads.integer, on_progress, &p, err);
+    const ffai_status status = ffai_machine_measure(machine, &measured, on_progress, &p, err);
     progress_end(&p);
     return status;
 }

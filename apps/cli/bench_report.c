@@ -200,15 +200,15 @@ ffai_status bench_report_json(output *out, const bench_report *r, ffai_error *er
     const bench_results *b = r->results;
     const measured prefill = prefill_of(r, &b->depths[0]), decode = decode_of(r, &b->depths[0]);
     json_t *object = json_pack(
-        "{s:s, s:s?, s:o, s:o, s:o, s:s, s:s, s:I, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, s:o}",
+        "{s:s, s:s?, s:o, s:o, s:o, s:s, s:s, s:s?, s:o, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, s:o}",
         "model", r->model, "shape", r->shape, "bits", json_of_positive(r->bits), "group_size",
         json_of_positive(r->group_size), "layers", json_of_positive((int)r->layers), "activations", r->activations,
-        "kv", r->kv, "threads", (json_int_t)b->machine.threads, "isa", b->machine.isa, "version", ffai_version(),
-        "machine", json_of_machine(&b->machine), "prefill", json_of_measured(&prefill), "decode",
-        json_of_measured(&decode), "load_s", json_of_measure(b->load_seconds), "first_token_s",
-        json_of_measure(b->first_token_seconds), "weight_bytes", (json_int_t)b->weight_bytes, "peak_rss_bytes",
-        (json_int_t)b->peak_rss_bytes, "depths", json_of_depths(r), "cancelled", (int)b->cancelled, "seconds",
-        json_of_measure(r->seconds));
+        "kv", r->kv, "backend", b->machine.backend, "threads", json_of_positive(b->machine.threads), "isa",
+        b->machine.isa, "version", ffai_version(), "machine", json_of_machine(&b->machine), "prefill",
+        json_of_measured(&prefill), "decode", json_of_measured(&decode), "load_s", json_of_measure(b->load_seconds),
+        "first_token_s", json_of_measure(b->first_token_seconds), "weight_bytes", (json_int_t)b->weight_bytes,
+        "peak_rss_bytes", (json_int_t)b->peak_rss_bytes, "depths", json_of_depths(r), "cancelled", (int)b->cancelled,
+        "seconds", json_of_measure(r->seconds));
     return json_print(out, object, err);
 }
 
@@ -225,6 +225,15 @@ static void print_measured(output *out, const measured *m, int64_t depth)
                   100 * share_of(m), m->ceiling * m->scale);
 }
 
+static void print_machine(output *out, const ffai_machine *m)
+{
+    output_format(out, "machine  reads %.2f GB/s, multiplies %.3f TFLOP/s by %s; %s %s", m->read_bytes_s * 1e-9,
+                  m->matmul_flop_s * 1e-12, m->instruction, m->backend, m->isa);
+    if (m->threads)
+        output_format(out, ", %d threads", m->threads);
+    output_text(out, "\n");
+}
+
 static void print_head(output *out, const bench_report *r)
 {
     const bench_results *b = r->results;
@@ -235,10 +244,8 @@ static void print_head(output *out, const bench_report *r)
         output_format(out, ", random weights in %d bits, groups of %d\n", r->bits, r->group_size);
     else
         output_text(out, "\n");
-    if (b->machine.threads)
-        output_format(out, "machine  reads %.2f GB/s, multiplies %.3f TFLOP/s by %s; %s, %d threads\n",
-                      b->machine.read_bytes_s * 1e-9, b->machine.matmul_flop_s * 1e-12, b->machine.instruction,
-                      b->machine.isa, b->machine.threads);
+    if (b->machine.isa)
+        print_machine(out, &b->machine);
     if (b->load_seconds > 0)
         output_format(out, "load     %.3f s, %.1f MB of weights\n", b->load_seconds, (double)b->weight_bytes * 1e-6);
     const int64_t first_tokens = bench_first_tokens(r->plan);

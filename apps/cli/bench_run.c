@@ -73,16 +73,49 @@ static ffai_status check_logits(runner *r, ffai_error *err)
     return status;
 }
 
-/* Each token is the one that was drawn before. */
+/* What is behind the last row is the wait of whoever wants its token. */
+static ffai_status wait_for_token(runner *r, ffai_error *err)
+{
+    int32_t token = 0;
+    return r->results->cancelled ? FFAI_OK : ffai_step_collect(&token, NULL, r->session, err);
+}
+
+typedef struct decoding {
+    runner *runner;
+    int64_t done, n;
+} decoding;
+
+static bool on_token(void *context, size_t done, size_t total)
+{
+    decoding *d = context;
+    (void)done;
+    (void)total;
+    progress_show(&d->runner->progress, (double)d->done++ / (double)d->n);
+    return !ended(d->runner);
+}
+
+static void set(ffai_parameter *parameter, double value)
+{
+    *parameter = (ffai_parameter){value, FFAI_FROM_CALLER};
+}
+
+/* n tokens, greedily, as generate makes them: from a random one on, each is the one that was drawn before. Logits that
+ * are not finite are its error. */
 static ffai_status decode(runner *r, int64_t n, ffai_error *err)
 {
-    ffai_status status = FFAI_OK;
-    int32_t token = random_token(r);
-    for (int64_t i = 0; status == FFAI_OK && i < n && !ended(r); i++) {
-        const ffai_row row = {token, r->sequence, true, &greedy};
-        status = ffai_forward_sample(&token, r->session, &row, 1, err);
-        progress_show(&r->progress, (double)i / (double)n);
-    }
+    ffai_generation *text = NULL;
+    ffai_parameters parameters;
+    decoding d = {.runner = r, .n = n};
+    const int32_t first = random_token(r);
+    ffai_model_parameters(&parameters, ffai_session_model(r->session));
+    set(&parameters.max_tokens, (double)n);
+    set(&parameters.temperature, 0);
+    set(&parameters.repetition_penalty, 1);
+    set(&parameters.presence_penalty, 0);
+    const ffai_generate_options options = {
+        .parameters = &parameters, .ignore_end_tokens = true, .on_progress = on_token, .context = &d};
+    const ffai_status status = ffai_generate(&text, r->session, r->sequence, &first, 1, &options, err);
+    ffai_generation_free(text);
     return status;
 }
 
@@ -92,7 +125,8 @@ typedef ffai_status piece(runner *r, ffai_error *err);
 
 static ffai_status prefill_piece(runner *r, ffai_error *err)
 {
-    return append(r, r->plan->prompt_tokens, true, err);
+    const ffai_status status = append(r, r->plan->prompt_tokens, true, err);
+    return status == FFAI_OK ? wait_for_token(r, err) : status;
 }
 
 static ffai_status decode_piece(runner *r, ffai_error *err)
@@ -140,8 +174,8 @@ static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t dept
         status = run(r, err);
         const double seconds = seconds_now() - begin;
         if (status == FFAI_OK && !ended(r)) {
-            status = check_logits(r, err); /* waits for the last step */
             keep(s, seconds, (before + read_rate(r, run)) / 2);
+            status = run == prefill_piece ? check_logits(r, err) : FFAI_OK;
         }
         if (status == FFAI_OK)
             status = ffai_sequence_truncate(r->session, r->sequence, depth, err);
@@ -193,7 +227,9 @@ static ffai_status measure_depth(bench_depth *d, runner *r, ffai_error *err)
 /* The prompt, cold: what a user waits for. */
 static ffai_status first_prompt(runner *r, double begun, ffai_error *err)
 {
-    const ffai_status status = append(r, bench_first_tokens(r->plan), true, err);
+    ffai_status status = append(r, bench_first_tokens(r->plan), true, err);
+    if (status == FFAI_OK)
+        status = wait_for_token(r, err);
     if (status != FFAI_OK || r->results->cancelled)
         return status;
     r->results->first_token_seconds = seconds_now() - begun;

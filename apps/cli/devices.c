@@ -27,10 +27,12 @@ static json_t *json_of_device(const ffai_device *d)
 /* Without devices: why not, in "none". */
 static ffai_status print_json(output *out, const ffai_device *devices, size_t count, const char *none, ffai_error *err)
 {
+    char why[256];
+    const char *backend = ffai_backend_auto(why, sizeof why);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, json_of_device(&devices[i]));
-    json_t *object = json_pack("{so}", "devices", list);
+    json_t *object = json_pack("{so ss ss}", "devices", list, "auto", backend, "auto_reason", why);
     if (object && none)
         json_object_set_new(object, "none", json_string(none));
     return json_print(out, object, err);
@@ -39,6 +41,8 @@ static ffai_status print_json(output *out, const ffai_device *devices, size_t co
 static void print_text(output *out, const ffai_device *devices, size_t count, const char *none)
 {
     const double gib = (double)((uint64_t)1 << 30);
+    char why[256];
+    const char *backend = ffai_backend_auto(why, sizeof why);
     for (size_t i = 0; i < count; i++)
         output_format(out, "%s:%d  %s, compute %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB free\n",
                       devices[i].backend, devices[i].number, devices[i].name, devices[i].compute_major,
@@ -46,6 +50,7 @@ static void print_text(output *out, const ffai_device *devices, size_t count, co
                       (double)devices[i].available_bytes / gib);
     if (count == 0)
         output_format(out, "none beside the processor%s%s\n", none ? ": " : "", none ? none : "");
+    output_format(out, "auto is %s (%s)\n", backend, why);
 }
 
 static ffai_status run(output *out, const void *settings, ffai_error *err)
@@ -72,6 +77,7 @@ const command command_devices = {
     .name = "devices",
     .summary = "List the devices beside the processor, with their memory.",
     .synopsis = "[--json]",
+    .details = "The last line says which backend auto is here, and why.",
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(devices_settings),
     .run = run,

@@ -19,6 +19,7 @@ typedef struct diff_settings {
 static const option options[] = {
     MODEL_OPTION,
     REQUIRED(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "the backend to check"),
+    DEVICE_OPTION,
     REQUIRED(OPTION_CHOICE, 0, "against", BACKENDS, against, "the backend to check it against"),
     PROMPT_TEXT_OPTION("the text to run (default: The capital of France is)"),
     PROMPT_TOKENS_OPTION("token ids to run"),
@@ -102,16 +103,11 @@ static bool on_load(void *context, const ffai_load_event *event)
 
 static ffai_status compare(comparison *c, const diff_settings *s, const prompt *p, ffai_error *err)
 {
-    ffai_model_options loading;
+    ffai_model_options loading = model_options(&s->model);
     size_t first = 0;
-    ffai_status status = backend_check(&s->against, err);
-    if (status == FFAI_OK)
-        status = model_options(&loading, &s->model, err);
-    if (status != FFAI_OK)
-        return status;
     loading.on_event = on_load;
-    status = ffai_diff(&first, s->model.path.text, s->model.backend.text, s->against.text, p->tokens, p->num_tokens,
-                       c->tolerance, &loading, on_difference, c, err);
+    const ffai_status status = ffai_diff(&first, s->model.path.text, s->model.backend.text, s->against.text, p->tokens,
+                                         p->num_tokens, c->tolerance, &loading, on_difference, c, err);
     if (status == FFAI_OK && (c->cancelled || c->out->error))
         return failure(err, FFAI_E_CANCELLED, "diff: cancelled");
     return status;

@@ -65,7 +65,7 @@ static void print_model(const generate_report *report)
     ffai_session_memory(&weights, &stores, &workspace, report->session);
     fprintf(stderr, "model       %s: %s, %lld layers, %.1f MB of weights\n", info.path, info.family,
             (long long)info.num_layers, (double)info.weight_bytes / 1e6);
-    fprintf(stderr, "backend     %s\n", info.kernels);
+    fprintf(stderr, "backend     %s\n            %s\n", info.kernels, info.backend_reason);
     fprintf(stderr, "tuning      %s\n", info.tuning);
     fprintf(stderr, "memory      weights %.1f MB, keys and values %.1f MB for %lld tokens, workspace %.1f MB\n",
             (double)weights / 1e6, (double)stores / 1e6, (long long)ffai_session_context(report->session),

@@ -16,42 +16,29 @@ static bool on_load(void *context, const ffai_load_event *event)
     return !interrupted();
 }
 
-ffai_status backend_check(const setting *backend, ffai_error *err)
+ffai_model_options model_options(const model_settings *settings)
 {
-    if (!backend->given || strcmp(backend->text, "cuda") != 0)
-        return FFAI_OK;
-    return failure(err, FFAI_E_UNSUPPORTED, "load: backend cuda: this build has no CUDA backend");
-}
-
-ffai_status model_options(ffai_model_options *options, const model_settings *settings, ffai_error *err)
-{
-    const ffai_status status = backend_check(&settings->backend, err);
-    if (status != FFAI_OK)
-        return status;
-    *options = (ffai_model_options){
+    return (ffai_model_options){
         .backend = settings->backend.text,
+        .device = (int)settings->device.integer,
         .threads = (int)settings->threads.integer,
         .activations = (ffai_activations)settings->activations.integer,
         .fusions = settings->fusions.text,
         .untuned = settings->untuned,
     };
-    return FFAI_OK;
 }
 
 /* random NULL: the checkpoint that the flags name. */
 static ffai_status load(ffai_model **out, double *seconds, const model_settings *settings,
                         const ffai_random_model *random, bool without_tokenizer, ffai_error *err)
 {
-    ffai_model_options options;
-    ffai_status status = model_options(&options, settings, err);
-    if (status != FFAI_OK)
-        return status;
+    ffai_model_options options = model_options(settings);
     progress p;
     progress_begin(&p, "loading");
     options.without_tokenizer = without_tokenizer;
     options.on_event = on_load;
     options.context = &p;
-    status =
+    const ffai_status status =
         random ? ffai_model_make(out, random, &options, err) : ffai_model_load(out, settings->path.text, &options, err);
     progress_end(&p);
     if (seconds)

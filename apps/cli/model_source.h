@@ -9,7 +9,7 @@
 #define BACKENDS "auto|cpu|cuda|ref"
 
 typedef struct model_settings {
-    setting path, backend, threads, activations, fusions;
+    setting path, backend, device, threads, activations, fusions;
     bool untuned; /* no flag: ffai tune wants a model as it is without its values */
 } model_settings;
 
@@ -21,9 +21,12 @@ typedef struct session_settings {
  * of ffai_activations. */
 #define MODEL_OPTION                                                                                                   \
     VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file (default: the default model)")
-#define BACKEND_OPTION VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "what computes (default: auto)")
+#define BACKEND_OPTION                                                                                                 \
+    VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "what computes (default: auto)"), DEVICE_OPTION
+#define DEVICE_OPTION                                                                                                  \
+    RANGE(OPTION_INTEGER, 0, "device", "N", 0, 1023, model.device, "which of ffai devices cuda uses; default 0")
 #define COMPUTE_OPTIONS                                                                                                \
-    RANGE(OPTION_INTEGER, 0, "threads", "N", 1, 1024, model.threads, "threads; default: the physical cores"),          \
+    RANGE(OPTION_INTEGER, 0, "threads", "N", 1, 1024, model.threads, "of the processor; default: its cores"),          \
         VALUE(OPTION_CHOICE, 0, "activations", "default|f32|bf16", model.activations,                                  \
               "f32: round none; bf16: round them to bf16 where that is faster"),                                       \
         VALUE(OPTION_FUSIONS, 0, "fusions", "all|none|LIST", model.fusions, "rewrites of the program (default: all)")
@@ -41,8 +44,8 @@ ffai_status model_open(ffai_model **out, double *seconds, const model_settings *
 ffai_status model_make(ffai_model **out, double *seconds, const model_settings *settings,
                        const ffai_random_model *random, ffai_error *err);
 
-/* What ffai_model_options the flags ask for; the strings stay those of the command line. */
-ffai_status model_options(ffai_model_options *options, const model_settings *settings, ffai_error *err);
+/* What the flags ask for; the strings stay those of the command line. */
+ffai_model_options model_options(const model_settings *settings);
 
 ffai_kv_format kv_format(const session_settings *settings);
 
@@ -51,8 +54,5 @@ int32_t model_output_rows(const ffai_model *model, size_t n);
 
 /* The model's tokenizer alone; free with ffai_tokenizer_free. */
 ffai_status tokenizer_open(ffai_tokenizer **out, const setting *path, ffai_error *err);
-
-/* FFAI_E_UNSUPPORTED for a backend that this build lacks. */
-ffai_status backend_check(const setting *backend, ffai_error *err);
 
 #endif

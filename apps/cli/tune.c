@@ -20,6 +20,8 @@ static const option options[] = {
     HEADING("What is tuned"),
     SHAPE_OPTIONS,
     HEADING("Options"),
+    VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "whose parameters (default: cpu, which has some)"),
+    DEVICE_OPTION,
     SWITCH("forget", forget, "remove everything that was kept, for every model"),
     SWITCH("json", json, "as one JSON object"),
 };
@@ -67,7 +69,12 @@ static ffai_status measure(tuning *t, const tune_settings *s, ffai_error *err)
     model_settings source = s->model;
     ffai_model *model = NULL;
     source.untuned = true;
-    ffai_status status = shape_or_model_open(&model, NULL, &source, &s->shape, err);
+    if (!source.backend.given)
+        source.backend.text = "cpu";
+    const ffai_model_options tried = model_options(&source);
+    ffai_status status = ffai_tune_check(&tried, err);
+    if (status == FFAI_OK)
+        status = shape_or_model_open(&model, NULL, &source, &s->shape, err);
     if (status != FFAI_OK)
         return status;
     progress_begin(&t->progress, "tuning");

@@ -43,24 +43,27 @@ typedef struct ffai_random_model {
 FFAI_API ffai_status ffai_model_make(ffai_model **out, const ffai_random_model *random,
                                      const ffai_model_options *options, ffai_error *err);
 
-/** What a machine can do at most with the instruction set in use: the ceilings of decode and of prefill. */
+/** What a backend can do at most with the instruction set in use: the ceilings of decode and of prefill. */
 typedef struct ffai_machine {
+    const char *backend;     /**< "cpu", "cuda"; static */
     double read_bytes_s;     /**< reading memory once, far more than the caches hold, on all threads */
     double matmul_flop_s;    /**< multiply-adds on registers, on all threads, 2 for each; the fastest of those that
                                   the instruction set's products may use */
     const char *instruction; /**< the one that was fastest; static */
-    const char *isa;         /**< instruction set in use: "avx512"; static */
-    int threads;
+    const char *isa;         /**< instruction set in use: "avx512", "sm_90"; static */
+    int threads;             /**< of the processor; 0: a device other than it */
 } ffai_machine;
 
 /**
- * Measure the machine, which takes about two seconds and 1 GiB, a quarter of the memory there is, or four times the
- * last-level cache. Not while anything else runs.
+ * Measure the machine that a model loaded with these options would run on. For the processor it takes about two seconds
+ * and 1 GiB, a quarter of the memory there is, or four times the last-level cache. Not while anything else runs.
  *
- * threads      0: one for each physical core this process may use.
+ * options      may be NULL; backend, device and threads are heeded, and of threads 0 is one for each physical core that
+ *              this process may use.
  * on_progress  called now and then, from 0 to 1; false ends it with FFAI_E_CANCELLED. May be NULL.
+ * Errors: FFAI_E_UNSUPPORTED for a backend that cannot be measured (ref); those of ffai_model_load for these options.
  */
-FFAI_API ffai_status ffai_machine_measure(ffai_machine *machine, int threads,
+FFAI_API ffai_status ffai_machine_measure(ffai_machine *machine, const ffai_model_options *options,
                                           bool (*on_progress)(void *context, double fraction), void *context,
                                           ffai_error *err);
 

@@ -34,6 +34,11 @@ typedef struct ffai_device {
  */
 FFAI_API ffai_status ffai_devices(ffai_device *devices, size_t room, size_t *count, ffai_error *err);
 
+/**
+ * The backend that "auto" is here: "cuda" or "cpu"; static. why [size] receives the reason in a line.
+ */
+FFAI_API const char *ffai_backend_auto(char *why, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -48,8 +48,11 @@ typedef enum ffai_activations {
 } ffai_activations;
 
 typedef struct ffai_model_options {
-    const char *backend; /**< "auto" (or NULL), "cpu" or "ref" */
-    int threads;         /**< 0: as ffai_tune found, or one for each physical core this process may use; at most 1024 */
+    const char *backend; /**< "auto" (or NULL), "cpu", "cuda" or "ref". auto is cuda where NVIDIA's driver and a device
+                              are there and this build has kernels for it, else cpu */
+    int device;          /**< which of the backend's devices, from 0; cpu and ref have one */
+    int threads;         /**< of the processor. 0: as ffai_tune found, or one for each physical core this process may
+                              use; at most 1024 */
     ffai_activations activations;
     const char *fusions;    /**< "all" (or NULL), "none", or names joined by commas */
     unsigned capabilities;  /**< the ffai_capability bits wanted; 0: all the model has. FFAI_E_UNSUPPORTED if it
@@ -73,7 +76,9 @@ typedef struct ffai_model_options {
  * path     NULL: the default model (ffai_default_model_path).
  * options  may be NULL.
  * Errors: FFAI_E_NOT_FOUND, FFAI_E_FORMAT (a broken file, named), FFAI_E_UNSUPPORTED (an architecture, a
- * quantization …), FFAI_E_MEMORY with the numbers before any weight is read, FFAI_E_CANCELLED.
+ * quantization …), FFAI_E_MEMORY with the numbers before any weight is read, FFAI_E_CANCELLED. For the backend "cuda"
+ * also FFAI_E_NOT_FOUND without a driver or a device, FFAI_E_ARGUMENT with the number of devices if there is none of
+ * this number, FFAI_E_BACKEND if the driver fails.
  */
 FFAI_API ffai_status ffai_model_load(ffai_model **out, const char *path, const ffai_model_options *options,
                                      ffai_error *err);
@@ -89,9 +94,10 @@ FFAI_API ffai_status ffai_default_model_path(char **path, ffai_error *err);
 typedef struct ffai_model_info {
     const char *path;
     const char *family;
-    const char *backend; /**< "cpu", "ref" */
-    const char *kernels; /**< a line: instruction set, threads, what they are bound to */
-    const char *tuning;  /**< a line: what of ffai_tune's values is in force, and from which file; or why nothing is */
+    const char *backend;        /**< "cpu", "cuda", "ref" */
+    const char *backend_reason; /**< a line: that it was asked for, or why "auto" is this one */
+    const char *kernels;        /**< a line: instruction set, threads, what they are bound to; or the device */
+    const char *tuning; /**< a line: what of ffai_tune's values is in force, and from which file; or why nothing is */
     unsigned capabilities;
     int64_t vocab_size;
     int64_t hidden_size;

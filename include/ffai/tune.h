@@ -45,6 +45,12 @@ typedef struct ffai_tune_options {
  */
 FFAI_API ffai_status ffai_tune(char **path, ffai_model *model, const ffai_tune_options *options, ffai_error *err);
 
+/**
+ * Whether a model loaded with these options could be tuned, before anything of it is: options may be NULL; backend and
+ * device are heeded. FFAI_E_UNSUPPORTED for a backend that has no parameters; those of ffai_model_load for a backend.
+ */
+FFAI_API ffai_status ffai_tune_check(const ffai_model_options *options, ffai_error *err);
+
 /** Remove every file that ffai_tune wrote; *removed receives their number. */
 FFAI_API ffai_status ffai_tune_forget(size_t *removed, ffai_error *err);
 

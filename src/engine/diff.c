@@ -26,14 +26,29 @@ static int64_t widest_activation(const ffai__program *program)
     return widest;
 }
 
+/* The device is that of the backend that has some. Both backends are looked for before either runs. */
+static ffai_status choose_sides(ffai_model_options sides[2], const char *const backends[2],
+                                const ffai_model_options *options, ffai_error *err)
+{
+    ffai__backend_choice choices[2];
+    for (int i = 0; i < 2; i++) {
+        FFAI__TRY(ffai__backend_choose(&choices[i], backends[i], 0, err));
+        sides[i] = options ? *options : (ffai_model_options)FFAI_MODEL_OPTIONS_INIT;
+        sides[i].backend = choices[i].backend->name;
+        sides[i].without_tokenizer = true;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (choices[i].backend != &ffai__backend_cuda && choices[1 - i].backend == &ffai__backend_cuda)
+            sides[i].device = 0;
+    }
+    return FFAI_OK;
+}
+
 /* Load the model on a backend and run the tokens through it as one step. */
-static ffai_status run_side(side *s, const char *path, const char *backend, const int32_t *tokens, size_t n,
+static ffai_status run_side(side *s, const char *path, const int32_t *tokens, size_t n,
                             const ffai_model_options *options, ffai_error *err)
 {
-    ffai_model_options own = options ? *options : (ffai_model_options)FFAI_MODEL_OPTIONS_INIT;
-    own.backend = backend;
-    own.without_tokenizer = true;
-    FFAI__TRY(ffai_model_load(&s->model, path, &own, err));
+    FFAI__TRY(ffai_model_load(&s->model, path, options, err));
     const ffai_session_options session_options = {
         .context = (int64_t)n, .max_sequences = 1, .max_rows = (int32_t)n, .kv_format = FFAI_KV_F32};
     FFAI__TRY(ffai__session_open_readable(&s->session, s->model, &session_options, err));
@@ -120,11 +135,14 @@ ffai_status ffai_diff(size_t *first, const char *path, const char *backend_a, co
 {
     side a = {0};
     side b = {0};
+    ffai_model_options sides[2];
+    const char *const backends[2] = {backend_a, backend_b};
     if (n < 1 || n > 65536)
         return ffai__fail(err, FFAI_E_ARGUMENT, "diff: %zu tokens; it takes 1 to 65536", n);
-    ffai_status status = run_side(&a, path, backend_a, tokens, n, options, err);
+    FFAI__TRY(choose_sides(sides, backends, options, err));
+    ffai_status status = run_side(&a, path, tokens, n, &sides[0], err);
     if (status == FFAI_OK)
-        status = run_side(&b, path, backend_b, tokens, n, options, err);
+        status = run_side(&b, path, tokens, n, &sides[1], err);
     if (status == FFAI_OK)
         status = compare_sides(first, &a, &b, n, tolerance, on_difference, context, err);
     close_side(&a);

@@ -23,6 +23,7 @@ struct ffai_model {
     int device; /* which of the backend's */
     ffai__plan *plan;
     char kernels[256];
+    char backend_reason[256];
     ffai__tuning tuning; /* what the plan was asked for */
     char tuning_note[1200];
     bool untuned; /* whatever the cache holds */
@@ -60,8 +61,16 @@ ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *che
 /* Bytes that weights and stores could take where the model is to run. */
 ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai_error *err);
 
-/* By name; NULL or "auto" gives the best there is. FFAI_E_UNSUPPORTED names those there are. */
-ffai_status ffai__backend_find(const ffai__backend **out, const char *name, ffai_error *err);
+/* A backend, which of its devices, and why. */
+typedef struct ffai__backend_choice {
+    const ffai__backend *backend;
+    int device;
+    char reason[256];
+} ffai__backend_choice;
+
+/* By name; NULL or "auto": cuda where it can run, else cpu. FFAI_E_UNSUPPORTED names those there are; FFAI_E_ARGUMENT
+ * if it has no such device; else why cuda cannot run, as ffai__cuda_usable. */
+ffai_status ffai__backend_choose(ffai__backend_choice *out, const char *name, int device, ffai_error *err);
 
 /* Bytes of keys and values for one position of one sequence, over all layers. */
 uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format format);

@@ -1,14 +1,25 @@
 /* Speed: the machine's ceilings, a step's work, and where steps spend their time. */
 #include "session.h"
 
-ffai_status ffai_machine_measure(ffai_machine *machine, int threads,
+ffai_status ffai_machine_measure(ffai_machine *machine, const ffai_model_options *options,
                                  bool (*on_progress)(void *context, double fraction), void *context, ffai_error *err)
 {
+    static const ffai_model_options defaults = FFAI_MODEL_OPTIONS_INIT;
+    ffai__backend_choice choice;
     ffai__machine measured;
-    const ffai__plan_options options = {.threads = threads, .progress = on_progress, .progress_context = context};
-    FFAI__TRY(ffai__backend_cpu.measure(&measured, &options, err));
-    *machine = (ffai_machine){measured.read_bytes_s, measured.matmul_flop_s, measured.instruction, measured.isa,
-                              measured.threads};
+    options = options ? options : &defaults;
+    FFAI__TRY(ffai__backend_choose(&choice, options->backend, options->device, err));
+    const ffai__plan_options how = {
+        .device = choice.device, .threads = options->threads, .progress = on_progress, .progress_context = context};
+    if (!choice.backend->measure)
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "measure: the backend %s cannot be measured", choice.backend->name);
+    FFAI__TRY(choice.backend->measure(&measured, &how, err));
+    *machine = (ffai_machine){.backend = choice.backend->name,
+                              .read_bytes_s = measured.read_bytes_s,
+                              .matmul_flop_s = measured.matmul_flop_s,
+                              .instruction = measured.instruction,
+                              .isa = measured.isa,
+                              .threads = measured.threads};
     return FFAI_OK;
 }
 

@@ -23,18 +23,6 @@ ffai_status ffai_default_model_path(char **path, ffai_error *err)
     return ffai__default_model_path(path, err);
 }
 
-ffai_status ffai__backend_find(const ffai__backend **out, const char *name, ffai_error *err)
-{
-    if (!name || strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
-        *out = &ffai__backend_cpu;
-    else if (strcmp(name, "ref") == 0)
-        *out = &ffai__backend_ref;
-    else
-        return ffai__fail(err, FFAI_E_UNSUPPORTED, "backend: there is no \"%s\" in this build; there are cpu and ref",
-                          name);
-    return FFAI_OK;
-}
-
 /* --- opening --- */
 
 static ffai_status check_exists(const char *path, bool is_default, ffai_error *err)
@@ -265,12 +253,22 @@ static ffai_status activations_of(ffai__activations *out, ffai_activations wante
     return ffai__fail(err, FFAI_E_ARGUMENT, "options: there are no activations %d", (int)wanted);
 }
 
+static ffai_status choose_backend(ffai_model *model, const ffai_model_options *options, ffai_error *err)
+{
+    ffai__backend_choice choice;
+    FFAI__TRY(ffai__backend_choose(&choice, options->backend, options->device, err));
+    model->backend = choice.backend;
+    model->device = choice.device;
+    memcpy(model->backend_reason, choice.reason, sizeof model->backend_reason);
+    return FFAI_OK;
+}
+
 static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
                               ffai_error *err)
 {
     ffai__activations activations = FFAI__ACTIVATIONS_DEFAULT;
     FFAI__TRY(activations_of(&activations, options->activations, err));
-    FFAI__TRY(ffai__backend_find(&model->backend, options->backend, err));
+    FFAI__TRY(choose_backend(model, options, err));
     FFAI__TRY(ffai_fusions_check(options->fusions, err));
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(open_source(model, from, err));
@@ -278,6 +276,7 @@ static ffai_status load_parts(ffai_model *model, const source *from, const ffai_
     model->untuned = options->untuned;
     model->plain = options->untuned && !options->threads;
     const ffai__plan_options plan_options = {
+        .device = model->device,
         .threads = options->threads,
         .tuning = &model->tuning,
         .activations = activations,
@@ -336,6 +335,7 @@ void ffai_model_get_info(ffai_model_info *info, const ffai_model *model)
         .path = ffai__checkpoint_path(model->checkpoint),
         .family = model->family->name,
         .backend = model->backend->name,
+        .backend_reason = model->backend_reason,
         .kernels = model->kernels,
         .tuning = model->tuning_note,
         .capabilities = model->family->capabilities,

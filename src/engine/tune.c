@@ -325,13 +325,26 @@ static ffai_status search(ffai__tuning *found, ffai_model *model, const ffai_tun
     return status;
 }
 
+static ffai_status check_backend(const ffai__backend *backend, ffai_error *err)
+{
+    if (backend->retune)
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_UNSUPPORTED, "tune: the backend %s has nothing to tune", backend->name);
+}
+
+ffai_status ffai_tune_check(const ffai_model_options *options, ffai_error *err)
+{
+    ffai__backend_choice choice;
+    FFAI__TRY(ffai__backend_choose(&choice, options ? options->backend : NULL, options ? options->device : 0, err));
+    return check_backend(choice.backend, err);
+}
+
 ffai_status ffai_tune(char **path, ffai_model *model, const ffai_tune_options *options, ffai_error *err)
 {
     static const ffai_tune_options defaults = {0};
     ffai__tuning_file file = {0};
     ffai__tuning found;
-    if (!model->backend->retune)
-        return ffai__fail(err, FFAI_E_UNSUPPORTED, "tune: the backend %s has nothing to tune", model->backend->name);
+    FFAI__TRY(check_backend(model->backend, err));
     if (!model->plain)
         return ffai__fail(err, FFAI_E_ARGUMENT, "tune: the model must be loaded untuned and without threads");
     ffai_status status = ffai__tuning_file_of(&file, model, err);

@@ -239,7 +239,8 @@ ffai_status ffai__tuning_choose(ffai_model *model, ffai_error *err)
     bool off = false, there = false;
     ffai__tuning_file file = {0};
     model->tuning = ffai__tuning_usual;
-    snprintf(model->tuning_note, sizeof model->tuning_note, "usual values");
+    snprintf(model->tuning_note, sizeof model->tuning_note,
+             model->backend->identify ? "usual values" : "the backend has nothing to tune");
     FFAI__TRY(is_switched_off(&off, err));
     if (off || model->untuned || !model->backend->identify)
         return FFAI_OK;

@@ -48,6 +48,14 @@ static void what_contradicts_or_is_missing_is_refused(void)
     CHECK_REFUSALS(refusals);
 }
 
+static void a_backend_that_cannot_be_measured_is_an_error(void)
+{
+    outcome o;
+    RUN(o, NULL, "bench", "-m", MODEL, "--prompt-tokens", "4", "--gen-tokens", "4", "--backend", "ref");
+    CHECK_OUTCOME(o, 1, "measure: the backend ref cannot be measured");
+    outcome_release(&o);
+}
+
 static void a_model_that_is_not_there_is_an_error(void)
 {
     outcome o;
@@ -109,6 +117,7 @@ static void a_shape_is_measured_at_every_depth(void)
                         number_at(json_array_get(depths, 1), "decode.bytes_per_token");
     CHECK(more == 40.0 * 30 * 2 * 3 * 64 * 2);
     CHECK(number_at(object, "threads") == 2 && number_at(object, "bits") == 4);
+    CHECK(json_at(object, "backend") != NULL);
     CHECK(number_at(object, "machine.read_gb_s") > 0 && number_at(object, "machine.matmul_tflop_s") > 0);
     CHECK(number_at(object, "first_token_s") >= number_at(object, "load_s") && number_at(object, "load_s") > 0);
     CHECK(number_at(object, "peak_rss_bytes") > number_at(object, "weight_bytes"));
@@ -231,6 +240,7 @@ static void control_c_ends_it_with_what_was_measured(void)
 static const test tests[] = {
     TEST(what_contradicts_or_is_missing_is_refused),
     TEST(a_model_that_is_not_there_is_an_error),
+    TEST(a_backend_that_cannot_be_measured_is_an_error),
     TEST(a_checkpoint_with_too_small_a_context_is_an_error),
     TEST(every_shape_is_in_the_help),
     TEST(a_shape_is_measured_at_every_depth),

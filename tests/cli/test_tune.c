@@ -81,8 +81,18 @@ static void what_is_tuned_is_in_force_until_it_is_forgotten(void)
     free(before);
 }
 
+/* Before the model is opened. */
+static void a_backend_without_parameters_is_refused(void)
+{
+    outcome o;
+    RUN(o, NULL, "tune", "-m", "/nonexistent", "--backend", "ref");
+    CHECK_OUTCOME(o, 1, "tune: the backend ref has nothing to tune");
+    outcome_release(&o);
+}
+
 static const test tests[] = {
     TEST(what_contradicts_or_is_missing_is_refused),
+    TEST(a_backend_without_parameters_is_refused),
     TEST(what_is_tuned_is_in_force_until_it_is_forgotten),
 };
 

@@ -24,7 +24,8 @@ complete -c ffai -n "__fish_seen_subcommand_from help" -a "$commands"
 complete -c ffai -s h -l help -d 'Help'
 
 complete -c ffai -n $modelled -s m -l model -r -F -d 'The model'
-complete -c ffai -n "$computing; and not __fish_seen_subcommand_from bench" -l backend -x -a 'auto cpu cuda ref' -d 'What computes'
+complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l device -x -d 'Which of the devices'
+complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l backend -x -a 'auto cpu cuda ref' -d 'What computes'
 complete -c ffai -n $computing -l threads -x -d 'Number of threads'
 complete -c ffai -n $computing -l activations -x -a 'default f32 bf16' -d 'Precision of activations'
 complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'

@@ -1,5 +1,7 @@
 #include "cuda_devices.h"
 
+#include <stdbool.h>
+
 #include "cuda_driver.h"
 
 /* What is free is known inside a context alone. */
@@ -64,4 +66,38 @@ ffai_status ffai__cuda_devices(ffai_device *devices, size_t room, size_t *count,
             return ffai__fail_in(err, status, "device %d", i);
     }
     return FFAI_OK;
+}
+
+/* There are none yet. */
+static bool has_kernels(int compute_major, int compute_minor)
+{
+    (void)compute_major;
+    (void)compute_minor;
+    return false;
+}
+
+static ffai_status check_kernels(const ffai__cuda_driver *driver, int number, ffai_error *err)
+{
+    ffai__cuda_device handle = 0;
+    ffai_device device = {.number = number};
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_get(&handle, number), "finding the device", err));
+    FFAI__TRY(read_attributes(&device, driver, handle, err));
+    if (has_kernels(device.compute_major, device.compute_minor))
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels for device %d, of compute %d.%d",
+                      number, device.compute_major, device.compute_minor);
+}
+
+ffai_status ffai__cuda_usable(int number, ffai_error *err)
+{
+    const ffai__cuda_driver *driver = NULL;
+    int count = 0;
+    FFAI__TRY(ffai__cuda_driver_get(&driver, err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_count(&count), "counting the devices", err));
+    if (count < 1)
+        return ffai__fail(err, FFAI_E_NOT_FOUND, "cuda: NVIDIA's driver finds no device");
+    if (number < 0 || number >= count)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "cuda: there is no device %d: there %s %d, counted from 0", number,
+                          count == 1 ? "is" : "are", count);
+    return check_kernels(driver, number, err);
 }

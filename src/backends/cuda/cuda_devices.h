@@ -7,4 +7,9 @@
 /* As ffai_devices in include/ffai/device.h. */
 ffai_status ffai__cuda_devices(ffai_device *devices, size_t room, size_t *count, ffai_error *err);
 
+/* Whether models can run on the device of this number. FFAI_E_NOT_FOUND where there is no driver or no device,
+ * FFAI_E_ARGUMENT where there are devices but none of this number, FFAI_E_UNSUPPORTED where this build has no kernels
+ * for it, FFAI_E_BACKEND where the driver fails; the message says which. */
+ffai_status ffai__cuda_usable(int number, ffai_error *err);
+
 #endif

@@ -103,6 +103,27 @@ static void a_result_without_a_name_has_its_number(void **state)
     assert_string_equal(err.message, "cuda: trying: unknown to the driver (77, unknown to the driver)");
 }
 
+/* Before anything is asked of a device that is not there. */
+static void a_device_is_usable_or_it_is_said_why_not(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    assert_int_equal(ffai__cuda_usable(2, &err), FFAI_E_ARGUMENT);
+    assert_string_equal(err.message, "cuda: there is no device 2: there are 2, counted from 0");
+    assert_int_equal(ffai__cuda_usable(-1, &err), FFAI_E_ARGUMENT);
+    setenv("FFAI_STUB_DEVICES", "1", 1);
+    assert_int_equal(ffai__cuda_usable(1, &err), FFAI_E_ARGUMENT);
+    assert_string_equal(err.message, "cuda: there is no device 1: there is 1, counted from 0");
+    setenv("FFAI_STUB_DEVICES", "0", 1);
+    assert_int_equal(ffai__cuda_usable(0, &err), FFAI_E_NOT_FOUND);
+    unsetenv("FFAI_STUB_DEVICES");
+    setenv("FFAI_STUB_FAIL", "cuDeviceGetAttribute", 1);
+    assert_int_equal(ffai__cuda_usable(0, &err), FFAI_E_BACKEND);
+    unsetenv("FFAI_STUB_FAIL");
+    assert_int_equal(ffai__cuda_usable(0, &err), FFAI_E_UNSUPPORTED);
+    assert_string_equal(err.message, "cuda: this build has no kernels for device 0, of compute 9.0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +131,7 @@ int main(void)
         cmocka_unit_test_teardown(more_devices_than_room_are_counted, forget),
         cmocka_unit_test_teardown(whatever_fails_is_told_and_nothing_stays_open, forget),
         cmocka_unit_test_teardown(a_result_without_a_name_has_its_number, forget),
+        cmocka_unit_test_teardown(a_device_is_usable_or_it_is_said_why_not, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

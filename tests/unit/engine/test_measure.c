@@ -264,8 +264,10 @@ static void a_machine_reads_and_multiplies(void **state)
     ffai_machine machine;
     watcher w = {0, 2};
     ffai_error err = FFAI_ERROR_INIT;
-    if (ffai_machine_measure(&machine, 2, on_progress, &w, &err) != FFAI_OK)
+    ffai_model_options options = {.backend = "cpu", .threads = 2};
+    if (ffai_machine_measure(&machine, &options, on_progress, &w, &err) != FFAI_OK)
         fail_msg("%s", err.message);
+    assert_string_equal(machine.backend, "cpu");
     assert_true(machine.read_bytes_s > 1e8 && machine.read_bytes_s < 1e14);
     assert_true(machine.matmul_flop_s > 1e8 && machine.matmul_flop_s < 1e16);
     assert_int_equal(machine.threads, 2);
@@ -273,8 +275,14 @@ static void a_machine_reads_and_multiplies(void **state)
     assert_non_null(machine.isa);
     assert_true(w.last == 1);
     w = (watcher){0, 0.3};
-    assert_int_equal(ffai_machine_measure(&machine, 2, on_progress, &w, &err), FFAI_E_CANCELLED);
-    assert_int_equal(ffai_machine_measure(&machine, -1, NULL, NULL, &err), FFAI_E_ARGUMENT);
+    assert_int_equal(ffai_machine_measure(&machine, &options, on_progress, &w, &err), FFAI_E_CANCELLED);
+    options.threads = -1;
+    assert_int_equal(ffai_machine_measure(&machine, &options, NULL, NULL, &err), FFAI_E_ARGUMENT);
+    options = (ffai_model_options){.backend = "ref"};
+    assert_int_equal(ffai_machine_measure(&machine, &options, NULL, NULL, &err), FFAI_E_UNSUPPORTED);
+    assert_string_equal(err.message, "measure: the backend ref cannot be measured");
+    options = (ffai_model_options){.backend = "cpu", .device = 3};
+    assert_int_equal(ffai_machine_measure(&machine, &options, NULL, NULL, &err), FFAI_E_ARGUMENT);
 }
 
 int main(void)
