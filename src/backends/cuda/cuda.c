@@ -1,15 +1,361 @@
+/* The backend's functions: plans and runs made and unmade, a step told to the device and its results fetched. */
 #include "cuda.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "message.h"
+#include "results.h"
+#include "step_check.h"
+#include "stores.h"
+
+static ffai_status check(const ffai__cuda_opened *opened, ffai__cuda_result result, const char *what, ffai_error *err)
+{
+    return ffai__cuda_check(opened->driver, result, what, err);
+}
+
+/* --- plans --- */
+
+static void cuda_unload(ffai__plan *base)
+{
+    ffai__cuda_plan *plan = (ffai__cuda_plan *)base;
+    if (!plan)
+        return;
+    ffai__cuda_unpack(plan);
+    ffai__cuda_close_device(&plan->opened);
+    ffai__free(plan);
+}
 
 static ffai_status cuda_load(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                              ffai_error *err)
 {
-    (void)out;
-    (void)program;
-    (void)options;
-    return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels for NVIDIA's devices");
+    ffai__cuda_plan *plan = ffai__calloc(1, sizeof *plan);
+    if (!plan)
+        return ffai__fail_memory(err, "a plan", sizeof *plan);
+    plan->base = (ffai__plan){&ffai__backend_cuda, program};
+    plan->activations = options->activations;
+    ffai_status status = ffai__cuda_open_device(&plan->opened, options->device, err);
+    if (status == FFAI_OK)
+        status = ffai__cuda_pack(plan, options, err);
+    if (status != FFAI_OK) {
+        cuda_unload(&plan->base);
+        return status;
+    }
+    *out = &plan->base;
+    return FFAI_OK;
+}
+
+static void cuda_describe(const ffai__plan *base, char *text, size_t size)
+{
+    const ffai__cuda_opened *opened = &((const ffai__cuda_plan *)base)->opened;
+    snprintf(text, size, "cuda device %d, %s, compute capability %d.%d, %d multiprocessors", opened->number, opened->name,
+             opened->compute / 10, opened->compute % 10, opened->multiprocessors);
+}
+
+static ffai_status cuda_available(uint64_t *bytes, int device, ffai_error *err)
+{
+    return ffai__cuda_memory_available(bytes, device, err);
+}
+
+/* --- runs --- */
+
+static void free_classes(ffai__cuda_run *run)
+{
+    for (size_t i = 0; run->classes && i < run->num_classes; i++) {
+        if (run->classes[i].graph)
+            run->plan->opened.driver->graph_exec_destroy(run->classes[i].graph);
+        ffai__free(run->classes[i].operations);
+    }
+    ffai__free(run->classes);
+}
+
+static void free_on_device(ffai__cuda_run *run)
+{
+    const ffai__cuda_driver *driver = run->plan->opened.driver;
+    if (run->stream)
+        driver->stream_wait(run->stream);
+    free_classes(run);
+    ffai__cuda_stores_free(run);
+    ffai__cuda_messages_free(run);
+    if (run->workspace)
+        driver->memory_free(run->workspace);
+    for (int i = 0; i < FFAI__CUDA_SLOTS; i++) {
+        if (run->done[i])
+            driver->event_destroy(run->done[i]);
+    }
+    if (run->stream)
+        driver->stream_destroy(run->stream);
+}
+
+static void cuda_close(ffai__run *base)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    if (!run)
+        return;
+    if (ffai__cuda_enter(&run->plan->opened, NULL) == FFAI_OK) {
+        free_on_device(run);
+        ffai__cuda_leave(&run->plan->opened);
+    }
+    ffai__free(run->values);
+    ffai__free(run->angles);
+    ffai__free(run->frequencies);
+    ffai__free(run->logits);
+    ffai__free(run);
+}
+
+/* The next class after one of `rows`: 1, 8, 32, 128 … */
+static int32_t next_rows(int32_t rows)
+{
+    return rows == 1 ? FFAI__CUDA_FEW_ROWS : rows * 4;
+}
+
+static size_t list_rows(int32_t *list, int32_t most)
+{
+    size_t count = 0;
+    for (int32_t rows = 1; rows < most; rows = next_rows(rows))
+        list[count++] = rows;
+    list[count++] = most;
+    return count;
+}
+
+/* Classes in the order in which a step looks for its own: fewest rows first. */
+static ffai_status make_classes(ffai__cuda_run *run, ffai_error *err)
+{
+    int32_t rows[32];
+    int32_t outputs[32];
+    const size_t num_rows = list_rows(rows, run->options.max_rows);
+    const size_t num_outputs = list_rows(outputs, run->options.max_outputs);
+    run->classes = ffai__calloc(num_rows * num_outputs, sizeof *run->classes);
+    if (!run->classes)
+        return ffai__fail_memory(err, "a run", num_rows * num_outputs * sizeof *run->classes);
+    for (size_t i = 0; i < num_rows; i++) {
+        for (size_t k = 0; k < num_outputs; k++)
+            run->classes[run->num_classes++] = (ffai__cuda_class){.rows = rows[i], .outputs = outputs[k]};
+    }
+    return FFAI_OK;
+}
+
+static ffai_status open_stream(ffai__cuda_run *run, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    FFAI__TRY(check(opened, opened->driver->stream_create(&run->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
+    for (int i = 0; i < FFAI__CUDA_SLOTS; i++)
+        FFAI__TRY(check(opened, opened->driver->event_create(&run->done[i], FFAI__CUDA_EVENT_UNTIMED),
+                        "creating an event", err));
+    return FFAI_OK;
+}
+
+/* Memory that was never written reads as numbers that are none, so that nothing rests on it unnoticed. */
+static ffai_status poison(const ffai__cuda_run *run, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    FFAI__TRY(check(opened, opened->driver->fill_bytes(run->workspace, 0xFF, run->workspace_bytes, run->stream),
+                    "filling memory", err));
+    FFAI__TRY(check(opened, opened->driver->fill_bytes(run->stores, 0xFF, run->store_bytes, run->stream),
+                    "filling memory", err));
+    return check(opened,
+                 opened->driver->fill_bytes((uint64_t)(uintptr_t)run->begin.number, 0, sizeof *run->begin.number,
+                                            run->stream),
+                 "filling memory", err);
+}
+
+static ffai_status copy_frequencies(const ffai__cuda_run *run, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    for (size_t i = 0; i < run->program->num_instructions; i++) {
+        if (run->program->instructions[i].op != FFAI__OP_rope)
+            continue;
+        const ffai__rope *rope = &run->program->instructions[i].attributes.rope;
+        FFAI__TRY(check(opened,
+                        opened->driver->copy_in(run->frequencies[i], rope->inv_freq,
+                                                (size_t)rope->dims / 2 * sizeof *rope->inv_freq, run->stream),
+                        "copying rotary frequencies", err));
+    }
+    return check(opened, opened->driver->stream_wait(run->stream), "opening a run", err);
+}
+
+static ffai_status open_on_device(ffai__cuda_run *run, ffai_error *err)
+{
+    FFAI__TRY(open_stream(run, err));
+    FFAI__TRY(ffai__cuda_stores_reserve(run, err));
+    FFAI__TRY(ffai__cuda_make_places(run, err));
+    FFAI__TRY(ffai__cuda_messages_make(run, err));
+    FFAI__TRY(poison(run, err));
+    return copy_frequencies(run, err);
+}
+
+static ffai_status open_parts(ffai__cuda_run *run, ffai_error *err)
+{
+    const uint64_t logits = (uint64_t)run->options.max_outputs * (uint64_t)run->program->vocab_size;
+    run->logits = ffai__array(logits, sizeof *run->logits);
+    if (!run->logits)
+        return ffai__fail_memory(err, "logits", logits * sizeof *run->logits);
+    FFAI__TRY(make_classes(run, err));
+    FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
+    const ffai_status status = open_on_device(run, err);
+    ffai__cuda_leave(&run->plan->opened);
+    return status;
+}
+
+static ffai_status cuda_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+{
+    ffai__cuda_run *run = ffai__calloc(1, sizeof *run);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
+    run->base.plan = plan;
+    run->plan = (ffai__cuda_plan *)plan;
+    run->program = plan->program;
+    run->options = *options;
+    const ffai_status status = open_parts(run, err);
+    if (status != FFAI_OK) {
+        cuda_close(&run->base);
+        return status;
+    }
+    *out = &run->base;
+    return FFAI_OK;
+}
+
+static void cuda_memory(const ffai__run *base, ffai__memory_use *use)
+{
+    const ffai__cuda_run *run = (const ffai__cuda_run *)base;
+    *use = (ffai__memory_use){
+        .weights = run->plan->weight_bytes, .stores = run->store_bytes, .workspace = run->workspace_bytes};
+}
+
+/* --- steps --- */
+
+static ffai_status submit(ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    const uint32_t slot = run->number % FFAI__CUDA_SLOTS;
+    ffai__cuda_class *class = NULL;
+    FFAI__TRY(ffai__cuda_class_of(&class, run, step, err));
+    FFAI__TRY(check(opened, opened->driver->event_wait(run->done[slot]), "waiting for an earlier step", err));
+    FFAI__TRY(ffai__cuda_message_write(run, step, err));
+    const ffai_status status =
+        check(opened, opened->driver->graph_launch(class->graph, run->stream), "submitting a step", err);
+    if (status != FFAI_OK) {
+        ffai__cuda_message_lost(run);
+        return status;
+    }
+    run->number++;
+    return check(opened, opened->driver->event_record(run->done[slot], run->stream), "submitting a step", err);
+}
+
+static ffai_status cuda_step(ffai__run *base, const ffai__step *step, ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    FFAI__TRY(ffai__step_check(step, run->program, &run->options, err));
+    if (step->keep_going && !step->keep_going(step->keep_going_context))
+        return ffai__fail(err, FFAI_E_CANCELLED, "step: cancelled");
+    FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
+    const ffai_status status = submit(run, step, err);
+    ffai__cuda_leave(&run->plan->opened);
+    if (status == FFAI_OK)
+        ffai__results_of(base, step);
+    return status;
+}
+
+static ffai_status copy_out(const ffai__cuda_run *run, float *to, ffai__value value, size_t floats, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    FFAI__TRY(check(opened, opened->driver->copy_out(to, run->values[value], floats * sizeof *to, run->stream),
+                    "fetching results", err));
+    return check(opened, opened->driver->stream_wait(run->stream), "running a step", err);
+}
+
+static ffai_status wait_and_fetch(ffai__cuda_run *run, int behind, bool logits, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    const uint32_t slot = (run->number - 1 - (uint32_t)behind) % FFAI__CUDA_SLOTS;
+    FFAI__TRY(check(opened, opened->driver->event_wait(run->done[slot]), "running a step", err));
+    if (!logits)
+        return FFAI_OK;
+    size_t floats = 0;
+    FFAI__TRY(ffai__results_size(&floats, &run->base, run->program->logits, err));
+    return floats ? copy_out(run, run->logits, run->program->logits, floats, err) : FFAI_OK;
+}
+
+static ffai_status cuda_collect(ffai__run *base, int behind, int32_t *ids, float *chosen, const float **logits,
+                                ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    const ffai__step_size *size = NULL;
+    FFAI__TRY(ffai__results_find(&size, base, behind, ids || chosen, err));
+    if (logits && behind)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "collect: there are logits of the last step alone");
+    FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
+    const ffai_status status = wait_and_fetch(run, behind, logits != NULL, err);
+    ffai__cuda_leave(&run->plan->opened);
+    if (status != FFAI_OK)
+        return status;
+    const uint32_t slot = (run->number - 1 - (uint32_t)behind) % FFAI__CUDA_SLOTS;
+    const ffai__cuda_drawn *drawn = run->drawn + (size_t)slot * (size_t)run->options.max_outputs;
+    for (int32_t r = 0; r < size->num_outputs; r++) {
+        if (ids)
+            ids[r] = drawn[r].id;
+        if (chosen)
+            chosen[r] = drawn[r].logit;
+    }
+    if (logits)
+        *logits = run->logits;
+    return FFAI_OK;
+}
+
+static ffai_status cuda_read(ffai__run *base, ffai__value value, float *values, ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    size_t floats = 0;
+    FFAI__TRY(ffai__results_size(&floats, base, value, err));
+    FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
+    const ffai_status status = floats ? copy_out(run, values, value, floats, err) : FFAI_OK;
+    ffai__cuda_leave(&run->plan->opened);
+    return status;
+}
+
+static ffai_status copy_within(ffai__cuda_run *run, uint64_t to, uint64_t from, uint64_t bytes, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    FFAI__TRY(ffai__cuda_enter(opened, err));
+    const ffai_status status =
+        check(opened, opened->driver->copy(to, from, bytes, run->stream), "copying on the device", err);
+    ffai__cuda_leave(opened);
+    return status;
+}
+
+static ffai_status cuda_copy_page(ffai__run *base, int group, uint32_t to, uint32_t from, ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    const uint64_t first = run->groups[group];
+    const uint64_t bytes = run->page_bytes[group];
+    return copy_within(run, first + to * bytes, first + from * bytes, bytes, err);
+}
+
+static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    const uint64_t history = (uint64_t)(uintptr_t)run->step.history;
+    const uint64_t stride = (uint64_t)run->step.history_stride * sizeof(int32_t);
+    if (!length)
+        return FFAI_OK;
+    return copy_within(run, history + (uint64_t)to_slot * stride, history + (uint64_t)from_slot * stride,
+                       (uint64_t)length * sizeof(int32_t), err);
 }
 
 const ffai__backend ffai__backend_cuda = {
     .name = "cuda",
+    .ahead = 1,
+    .available = cuda_available,
     .load = cuda_load,
+    .unload = cuda_unload,
+    .describe = cuda_describe,
+    .open = cuda_open,
+    .close = cuda_close,
+    .memory = cuda_memory,
+    .step = cuda_step,
+    .collect = cuda_collect,
+    .read = cuda_read,
+    .copy_page = cuda_copy_page,
+    .copy_tokens = cuda_copy_tokens,
 };

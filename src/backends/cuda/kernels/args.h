@@ -93,6 +93,184 @@ typedef struct ffai__cuda_rms_norm_args {
     int32_t of_outputs;
 } ffai__cuda_rms_norm_args;
 
+/* --- weights ---
+ *
+ * A matrix lies in units of 8 rows, a unit in tiles of 128 columns, as many bytes as its codes and no more, so that a
+ * product reads them as they stand. Of a tile lane (g = lane / 4, t = lane % 4) of a warp has row g: 16 columns of the
+ * first 64 (the lower half) and 16 of the other, in the order in which mma.sync m16n8k16 takes them as its A: pair p
+ * (0 to 15) is a[p % 4] of step p / 4, rows 0 to 7 of A being the lower half and rows 8 to 15 the same rows' upper half.
+ * tiles.cuh says which columns these are and how pairs of codes stand in words.
+ *
+ * Four tiles make a span of 512 columns. Words of a span: [words / 4][lane][4]; of an incomplete one at the end of a row,
+ * [words][lane]. Scales and biases: [unit][span][lane][2][subgroups], those of the blocks of 64 columns 2t and 2t + 1,
+ * as pairs of 16 bits (scale below) or of float32. */
+enum {
+    FFAI__CUDA_UNIT_ROWS = 8,
+    FFAI__CUDA_TILE_COLUMNS = 128,
+    FFAI__CUDA_BLOCK_COLUMNS = 64, /* half a tile: what one accumulator sums, or a subgroup of it */
+    FFAI__CUDA_SPAN_TILES = 4,
+    FFAI__CUDA_SPAN_COLUMNS = 512,
+};
+
+/* How an element of a matrix is stored in tiles; the affine ones by their bits. */
+enum { FFAI__CUDA_BF16 = 16, FFAI__CUDA_F16 = 17, FFAI__CUDA_F32 = 32 };
+
+enum { FFAI__CUDA_SCALES_BF16, FFAI__CUDA_SCALES_F16, FFAI__CUDA_SCALES_F32 };
+
+typedef struct ffai__cuda_matrix {
+    const uint32_t *words;
+    const uint32_t *scales; /* affine */
+    int64_t rows, columns;
+    int32_t units;     /* rows / 8, rounded up */
+    int32_t tiles;     /* columns / 128, rounded up */
+    int32_t spans;     /* tiles / 4, rounded up */
+    int32_t format;    /* 2, 3, 4, 5, 6, 8, or one of the above */
+    int32_t subgroups; /* scales for each 64 columns: 1, 2 or 4; dense: 1 */
+    int32_t scale_format;
+} ffai__cuda_matrix;
+
+/* Words of a tile that a lane has. */
+#define FFAI__CUDA_LANE_WORDS(format) ((format) == FFAI__CUDA_F16 ? 16 : (format))
+
+/* pack: rows [first_row, first_row + num_rows) of a matrix from its stored bytes to tiles. Whole units. */
+typedef struct ffai__cuda_pack_args {
+    ffai__cuda_matrix to; /* words and scales are written */
+    const uint8_t *data;  /* stored row first_row and those after it, row_bytes each */
+    const uint8_t *scales;
+    const uint8_t *biases;
+    int64_t row_bytes;
+    int64_t first_row; /* a multiple of 8, and of the rows of a head where rows are interleaved */
+    int64_t num_rows;
+    int32_t packing; /* ffai__packing */
+    int32_t dtype;   /* of dense elements: 0 f32, 1 f16, 2 bf16, 3 f64 */
+    int32_t group_size;
+    int32_t head_rows; /* > 0: rows of a head, which are stored with the two rotary halves interleaved */
+} ffai__cuda_pack_args;
+
+/* --- instructions --- */
+
+/* begin: the step's data from host memory that the device reads to its own. One block. */
+typedef struct ffai__cuda_begin_args {
+    const uint8_t *messages; /* host memory: [slots] each of message_stride bytes: see ffai__cuda_message */
+    int64_t message_stride;
+    int32_t slots;
+    uint32_t *number; /* of the next step */
+    ffai__cuda_sizes *sizes;
+    ffai__cuda_row *rows;
+    int32_t *output_rows;
+    ffai__cuda_draw *draws;
+    uint32_t *tables;
+    int64_t rows_offset, outputs_offset, draws_offset, updates_offset; /* in a message, behind its sizes */
+} ffai__cuda_begin_args;
+
+/* angles: cosines and sines of the rows' positions [T][2][dims / 2]. */
+typedef struct ffai__cuda_angles_args {
+    ffai__cuda_step step;
+    float *angles;
+    const float *inv_freq; /* [dims / 2] */
+    int32_t dims;
+    int32_t dynamic;
+    double theta, factor;
+    int64_t original_max_position;
+    float attention_factor;
+} ffai__cuda_angles_args;
+
+typedef struct ffai__cuda_embed_args {
+    ffai__cuda_step step;
+    ffai__cuda_matrix matrix;
+    float *y; /* [T][columns] */
+} ffai__cuda_embed_args;
+
+enum { FFAI__CUDA_MATRICES = 3 };
+
+/* A product's part: y = W x + bias + residual. */
+typedef struct ffai__cuda_part {
+    ffai__cuda_matrix matrix;
+    float *y;              /* [rows of x][matrix rows] */
+    const float *bias;     /* [matrix rows] or NULL */
+    const float *residual; /* as y, or NULL */
+} ffai__cuda_part;
+
+/* product_row: one row x of the step through up to three matrices of one format. */
+typedef struct ffai__cuda_product_row_args {
+    ffai__cuda_step step;
+    int32_t of_outputs; /* the row is the output row: none is wanted where R is 0 */
+    ffai__cuda_part parts[FFAI__CUDA_MATRICES];
+    int32_t num_parts;
+    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; these have as many rows */
+    const float *x; /* [columns] */
+    const float *norm; /* [columns] or NULL: x is normed first */
+    float eps;
+    int32_t pieces; /* bf16 numbers whose sum an input becomes: 1, 2 or 3 */
+    int32_t units_a_block;
+} ffai__cuda_product_row_args;
+
+/* prepare: rows of x as bf16 pieces in the order in which mma.sync takes them as its B, 8 rows at a time, and their sums
+ * over subgroups: pieces [row tile][piece][span][block][2][lane][4 words], sums [row tile][span][block][subgroup][8]. */
+typedef struct ffai__cuda_prepare_args {
+    ffai__cuda_step step;
+    const float *x;
+    uint32_t *pieces;
+    float *sums;
+    int64_t columns;
+    int32_t spans;
+    int32_t subgroups;
+    int32_t num_pieces;
+    int32_t of_outputs; /* rows are R, not T */
+} ffai__cuda_prepare_args;
+
+/* product_rows: prepared rows through one matrix. */
+typedef struct ffai__cuda_product_rows_args {
+    ffai__cuda_step step;
+    ffai__cuda_part part;
+    const uint32_t *pieces;
+    const float *sums;
+    int32_t num_pieces;
+    int32_t of_outputs;
+} ffai__cuda_product_rows_args;
+
+/* rope: y[t] = x[t] with each head's pairs turned. */
+typedef struct ffai__cuda_rope_args {
+    ffai__cuda_step step;
+    const float *x;
+    float *y;
+    const float *angles; /* [T][2][dims / 2] */
+    int64_t columns;
+    int32_t head_dim, dims;
+} ffai__cuda_rope_args;
+
+/* A layer's keys and values: [pages][2][heads][32][head_dim], keys before values. */
+typedef struct ffai__cuda_store {
+    uint8_t *pages;
+    int64_t page_bytes;
+    int32_t heads, head_dim;
+    int32_t format; /* ffai__store_format */
+    int32_t group;
+} ffai__cuda_store;
+
+typedef struct ffai__cuda_kv_store_args {
+    ffai__cuda_step step;
+    ffai__cuda_store store;
+    const float *keys, *values; /* [T][heads * head_dim] */
+} ffai__cuda_kv_store_args;
+
+/* attend: a block takes one row, one key/value head and a part of the context, in stretches of 256 positions. Where the
+ * context is in several parts (splits), each leaves a partial result and attend_merge puts them together: partials
+ * [T][heads][splits][head_dim + 2]: sums, maximum, denominator. */
+enum { FFAI__CUDA_STRETCH = 256, FFAI__CUDA_ATTEND_HEADS = 8 };
+
+typedef struct ffai__cuda_attention_args {
+    ffai__cuda_step step;
+    ffai__cuda_store store;
+    const float *q; /* [T][heads][head_dim] */
+    float *y;       /* the same */
+    float *partials;
+    int32_t splits;
+    int32_t heads;
+    float scale;
+    int64_t window; /* 0: all */
+} ffai__cuda_attention_args;
+
 /* sample: ids[r] is drawn from logits[r], goes to history and to `drawn`. */
 typedef struct ffai__cuda_sample_args {
     ffai__cuda_step step;

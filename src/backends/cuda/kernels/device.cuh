@@ -25,6 +25,7 @@
     Type *name = reinterpret_cast<Type *>(dynamic_shared)
 
 #define DEVICE static __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
 
 /* Kernels of one stream may overlap where the launch allows it: what the one before wrote may be read, and what it
  * reads overwritten, only behind wait_for_previous. let_next_begin says that the next one may start to wait. */
@@ -89,6 +90,11 @@ DEVICE float float_of(uint32_t bits)
 DEVICE uint32_t bits_of(float value)
 {
     return __float_as_uint(value);
+}
+
+DEVICE double double_of(uint64_t bits)
+{
+    return __longlong_as_double((long long)bits);
 }
 
 #if __CUDA_ARCH__ < 800

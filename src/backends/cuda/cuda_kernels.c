@@ -1,0 +1,84 @@
+#include "cuda_kernels.h"
+
+#include "kernels/images.h"
+
+static const char *const names[] = {
+#define KERNEL(name) #name,
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+/* By the driver's numbers: an image without code for the device, and a function that a module lacks. */
+enum { NO_BINARY_FOR_DEVICE = 209, NOT_FOUND = 500 };
+
+bool ffai__cuda_has_kernels(void)
+{
+    return ffai__cuda_num_images > 0;
+}
+
+bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
+{
+    switch (kernel) {
+#define KERNEL(name)
+#define PRODUCT(format, subgroups, name) case FFAI__CUDA_KERNEL_product_row_##name:
+#include "kernels/kernels.def"
+#undef KERNEL
+    case FFAI__CUDA_KERNEL_attend:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static ffai_status load_images(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, ffai_error *err)
+{
+    if (ffai__cuda_num_images > FFAI__CUDA_MOST_IMAGES)
+        return ffai__fail(err, FFAI_E_INTERNAL, "cuda: %zu images of kernels", ffai__cuda_num_images);
+    for (size_t i = 0; i < ffai__cuda_num_images; i++) {
+        const ffai__cuda_result result = driver->module_load(&kernels->modules[i], ffai__cuda_images[i].data);
+        if (result == NO_BINARY_FOR_DEVICE)
+            return ffai__fail(err, FFAI_E_UNSUPPORTED,
+                              "cuda: this build has no kernels for a device of this compute capability");
+        FFAI__TRY(ffai__cuda_check(driver, result, "loading the kernels", err));
+        kernels->num_modules++;
+    }
+    return FFAI_OK;
+}
+
+static ffai_status find_function(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int i, ffai_error *err)
+{
+    ffai__cuda_result result = NOT_FOUND;
+    for (size_t m = 0; m < kernels->num_modules && result == NOT_FOUND; m++)
+        result = driver->module_function(&kernels->functions[i], kernels->modules[m], names[i]);
+    if (result != FFAI__CUDA_SUCCESS) {
+        const ffai_status status = ffai__cuda_check(driver, result, "finding a kernel", err);
+        return ffai__fail_in(err, status, "%s", names[i]);
+    }
+    return FFAI_OK;
+}
+
+ffai_status ffai__cuda_kernels_load(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int shared_bytes,
+                                    ffai_error *err)
+{
+    if (!ffai__cuda_has_kernels())
+        return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels: it was made without nvcc");
+    FFAI__TRY(load_images(kernels, driver, err));
+    for (int i = 0; i < FFAI__CUDA_KERNEL_COUNT; i++) {
+        FFAI__TRY(find_function(kernels, driver, i, err));
+        /* Static shared memory counts too: 1 KiB more than any kernel has of it. */
+        if (ffai__cuda_takes_shared((ffai__cuda_kernel)i))
+            FFAI__TRY(ffai__cuda_check(driver,
+                                       driver->function_attribute(kernels->functions[i],
+                                                                  FFAI__CUDA_FUNCTION_SHARED_BYTES,
+                                                                  shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES),
+                                       "asking for shared memory", err));
+    }
+    return FFAI_OK;
+}
+
+void ffai__cuda_kernels_unload(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver)
+{
+    for (size_t i = 0; i < kernels->num_modules; i++)
+        driver->module_unload(kernels->modules[i]);
+    kernels->num_modules = 0;
+}

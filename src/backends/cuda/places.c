@@ -1,0 +1,212 @@
+/* Where everything lies in a run's device memory. */
+#include "alloc.h"
+#include "cuda.h"
+#include "fold.h"
+#include "liveness.h"
+#include "sample.h"
+
+#define ALIGNMENT ((uint64_t)256)
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* The workspace is sized with base 0 and then, once there is memory, addressed. */
+typedef struct layout {
+    uint64_t base, end;
+    bool failed;
+} layout;
+
+static uint64_t append(layout *l, uint64_t count, uint64_t size)
+{
+    uint64_t bytes = 0;
+    const uint64_t address = l->base + l->end;
+    l->failed = l->failed || !ffai__mul(&bytes, count, size) || bytes > UINT64_MAX / 8 || l->end > UINT64_MAX / 8;
+    l->end += l->failed ? 0 : round_up(bytes);
+    return address;
+}
+
+static uint64_t max_rows(const ffai__cuda_run *run, const ffai__value_info *info)
+{
+    return (uint64_t)(info->rows == FFAI__ROWS_R ? run->options.max_outputs : run->options.max_rows);
+}
+
+/* What is folded into another kernel is written earlier and read later than the program says. */
+static void stretch_lifetimes(ffai__lifetime *lifetimes, const ffai__cuda_run *run)
+{
+    const ffai__program *program = run->program;
+    if (run->options.keep_values)
+        return;
+    for (size_t n = program->num_instructions; n-- > 0;) {
+        const ffai__instruction *instruction = &program->instructions[n];
+        if (instruction->op == FFAI__OP_rms_norm || instruction->op == FFAI__OP_select_rows) {
+            ffai__lifetime *x = &lifetimes[instruction->in[0]];
+            const ffai__lifetime *y = &lifetimes[instruction->out[0]];
+            x->death = y->death > x->death ? y->death : x->death;
+        }
+        if (instruction->op == FFAI__OP_swiglu) {
+            const size_t product = (size_t)program->values[instruction->in[0]].producer;
+            ffai__lifetime *y = &lifetimes[instruction->out[0]];
+            y->birth = product < y->birth ? product : y->birth;
+        }
+    }
+}
+
+static ffai_status place_values(ffai__lifetime *lifetimes, const ffai__cuda_run *run, uint64_t *end, ffai_error *err)
+{
+    const ffai__program *program = run->program;
+    for (size_t v = 0; v < program->num_values; v++) {
+        uint64_t bytes = 0;
+        const ffai__value_info *info = &program->values[v];
+        if (info->kind == FFAI__ACTIVATION && (!ffai__mul(&bytes, max_rows(run, info), (uint64_t)info->columns * 4) ||
+                                               bytes > UINT64_MAX / 8))
+            return ffai__fail_memory(err, "activations", UINT64_MAX);
+        lifetimes[v].bytes = round_up(bytes);
+    }
+    ffai__lifetimes_find(lifetimes, program, run->options.keep_values);
+    stretch_lifetimes(lifetimes, run);
+    return ffai__lifetimes_place(end, lifetimes, program->num_values, err);
+}
+
+static bool same_rope(const ffai__rope *a, const ffai__rope *b)
+{
+    if (a->kind != b->kind || a->dims != b->dims || a->theta != b->theta || a->factor != b->factor ||
+        a->original_max_position != b->original_max_position || a->attention_factor != b->attention_factor)
+        return false;
+    int i = 0;
+    while (i < a->dims / 2 && a->inv_freq[i] == b->inv_freq[i])
+        i++;
+    return i == a->dims / 2;
+}
+
+/* A table of angles for each distinct rope; the frequencies stand before it. */
+static void place_angles(layout *l, ffai__cuda_run *run)
+{
+    const ffai__program *program = run->program;
+    for (size_t i = 0; i < program->num_instructions; i++) {
+        if (program->instructions[i].op != FFAI__OP_rope)
+            continue;
+        const ffai__rope *rope = &program->instructions[i].attributes.rope;
+        size_t first = 0;
+        while (program->instructions[first].op != FFAI__OP_rope ||
+               !same_rope(&program->instructions[first].attributes.rope, rope))
+            first++;
+        if (first < i) {
+            run->angles[i] = run->angles[first];
+            run->frequencies[i] = run->frequencies[first];
+            continue;
+        }
+        run->frequencies[i] = append(l, (uint64_t)rope->dims / 2, sizeof(float));
+        run->angles[i] = append(l, (uint64_t)run->options.max_rows, (uint64_t)rope->dims * sizeof(float));
+    }
+}
+
+/* The largest product's prepared input: pieces of 2 bytes a column, at most three, and sums. */
+static void place_prepared(layout *l, ffai__cuda_run *run)
+{
+    const ffai__program *program = run->program;
+    uint64_t spans = 0;
+    for (size_t v = 0; v < program->num_values; v++) {
+        const uint64_t own = (uint64_t)run->plan->matrices[v].spans;
+        spans = own > spans ? own : spans;
+    }
+    const int32_t most =
+        run->options.max_rows > run->options.max_outputs ? run->options.max_rows : run->options.max_outputs;
+    const uint64_t tiles = ((uint64_t)most + 7) / 8;
+    run->pieces = append(l, tiles * 3, spans * 8 * 2 * 32 * 16);
+    run->sums = append(l, tiles, spans * 8 * 4 * 8 * sizeof(float));
+}
+
+static void place_attention(layout *l, ffai__cuda_run *run)
+{
+    const ffai__program *program = run->program;
+    uint64_t floats = 0;
+    int kv_heads = 1;
+    for (size_t i = 0; i < program->num_instructions; i++) {
+        if (program->instructions[i].op != FFAI__OP_attention)
+            continue;
+        const uint64_t heads = (uint64_t)program->instructions[i].attributes.attention.num_attention_heads;
+        const uint64_t own = heads * ((uint64_t)program->instructions[i].attributes.attention.head_dim + 2);
+        floats = own > floats ? own : floats;
+        if (program->instructions[i].attributes.attention.num_key_value_heads > kv_heads)
+            kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
+    }
+    const int64_t stretches = (run->options.max_context + FFAI__CUDA_STRETCH - 1) / FFAI__CUDA_STRETCH;
+    const int64_t wanted = (2 * run->plan->opened.multiprocessors + kv_heads - 1) / kv_heads;
+    run->splits = (int32_t)(wanted < stretches ? wanted : stretches);
+    run->partials = append(l, FFAI__CUDA_FEW_ROWS * (uint64_t)run->splits, floats * sizeof(float));
+}
+
+/* A step's data. */
+static void place_step(layout *l, ffai__cuda_run *run)
+{
+    const ffai__run_options *o = &run->options;
+    const int64_t groups = (int64_t)run->program->num_groups;
+    ffai__cuda_step *step = &run->step;
+    ffai__cuda_begin_args *begin = &run->begin;
+    step->max_pages = (o->max_context + FFAI__PAGE_TOKENS - 1) / FFAI__PAGE_TOKENS;
+    step->table_stride = groups * step->max_pages;
+    step->history_stride = o->max_context + 1;
+    run->num_entries = (uint64_t)step->table_stride * (uint64_t)o->max_sequences;
+    begin->number = ffai__cuda_pointer(append(l, 1, sizeof *begin->number));
+    begin->sizes = ffai__cuda_pointer(append(l, 1, sizeof *begin->sizes));
+    begin->rows = ffai__cuda_pointer(append(l, (uint64_t)o->max_rows, sizeof *begin->rows));
+    begin->output_rows = ffai__cuda_pointer(append(l, (uint64_t)o->max_outputs, sizeof *begin->output_rows));
+    begin->draws = ffai__cuda_pointer(append(l, (uint64_t)o->max_outputs, sizeof *begin->draws));
+    begin->tables = ffai__cuda_pointer(append(l, run->num_entries, sizeof *begin->tables));
+    step->history = ffai__cuda_pointer(
+        append(l, (uint64_t)o->max_sequences, (uint64_t)step->history_stride * sizeof *step->history));
+    step->sizes = begin->sizes;
+    step->rows = begin->rows;
+    step->output_rows = begin->output_rows;
+    step->draws = begin->draws;
+    step->tables = begin->tables;
+    run->sample_scratch =
+        append(l, (uint64_t)o->max_outputs, (uint64_t)ffai__cuda_sample_scratch_bytes(run->program->vocab_size));
+}
+
+/* Everything from `base` on. */
+static uint64_t place_all(ffai__cuda_run *run, const ffai__lifetime *lifetimes, uint64_t values_end, uint64_t base,
+                          bool *failed)
+{
+    layout l = {.base = base, .end = values_end};
+    for (size_t v = 0; v < run->program->num_values; v++)
+        run->values[v] = lifetimes[v].bytes ? base + lifetimes[v].offset : 0;
+    place_angles(&l, run);
+    place_prepared(&l, run);
+    place_attention(&l, run);
+    place_step(&l, run);
+    *failed = l.failed;
+    return l.end;
+}
+
+static ffai_status make_places(ffai__cuda_run *run, ffai__lifetime *lifetimes, ffai_error *err)
+{
+    uint64_t values_end = 0;
+    bool failed = false;
+    FFAI__TRY(place_values(lifetimes, run, &values_end, err));
+    run->workspace_bytes = place_all(run, lifetimes, values_end, 0, &failed);
+    if (failed)
+        return ffai__fail_memory(err, "activations", UINT64_MAX);
+    FFAI__TRY(ffai__cuda_allocate(&run->workspace, run->workspace_bytes, "activations", &run->plan->opened, err));
+    place_all(run, lifetimes, values_end, run->workspace, &failed);
+    return FFAI_OK;
+}
+
+ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err)
+{
+    const size_t values = run->program->num_values;
+    const size_t instructions = run->program->num_instructions;
+    run->values = ffai__calloc(values, sizeof *run->values);
+    run->angles = ffai__calloc(instructions, sizeof *run->angles);
+    run->frequencies = ffai__calloc(instructions, sizeof *run->frequencies);
+    ffai__lifetime *lifetimes = ffai__calloc(values, sizeof *lifetimes);
+    ffai_status status = FFAI_OK;
+    if (!run->values || !run->angles || !run->frequencies || !lifetimes)
+        status = ffai__fail_memory(err, "a run", values * sizeof *lifetimes);
+    else
+        status = make_places(run, lifetimes, err);
+    ffai__free(lifetimes);
+    return status;
+}
