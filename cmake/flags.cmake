@@ -1,7 +1,8 @@
 # Compiler flags of every target. -ffp-contract=off: a product and a sum are fused only where the code says so,
 # so that a kernel's result does not depend on the compiler.
 add_compile_options(
-    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-align
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
+    $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes> -Wcast-align
     -Wpointer-arith -Wwrite-strings -Wvla -Werror
     -fvisibility=hidden -fno-math-errno -ffp-contract=off)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")

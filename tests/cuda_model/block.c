@@ -1,0 +1,223 @@
+#define _GNU_SOURCE
+#include "block.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fibers.h"
+
+block cuda_model_block;
+cuda_model_index threadIdx, blockIdx, blockDim, gridDim;
+
+static fiber host;
+static fiber threads[CUDA_MODEL_MOST_THREADS];
+static unsigned num_threads; /* that have a stack */
+
+static void switch_to(unsigned thread)
+{
+    fiber *from = &threads[cuda_model_block.current];
+    cuda_model_block.current = thread;
+    threadIdx.x = thread;
+    fiber_switch(from, &threads[thread]);
+}
+
+/* The next lane of those in the mask, after this one in the order of the launch. */
+static unsigned next_lane(uint32_t mask, unsigned lane)
+{
+    if (cuda_model_block.backwards) {
+        const uint32_t below = mask & ((UINT32_C(1) << lane) - 1);
+        return 31u - (unsigned)__builtin_clz(below ? below : mask);
+    }
+    const uint32_t above = mask & ~((UINT32_C(2) << lane) - 1);
+    return (unsigned)__builtin_ctz(above ? above : mask);
+}
+
+/* A thread that can go on: of the current warp first, so that a warp's lanes come to their meetings one after the
+ * other. -1: there is none. */
+static int next_thread(void)
+{
+    const block *b = &cuda_model_block;
+    const unsigned warps = (b->threads + LANES - 1) / LANES;
+    const unsigned current = b->current / LANES;
+    if (b->warps[current].can_go_on)
+        return (int)(current * LANES + next_lane(b->warps[current].can_go_on, b->current % LANES));
+    for (unsigned i = 1; i < warps; i++) {
+        const unsigned w = (current + (b->backwards ? warps - i : i)) % warps;
+        if (b->warps[w].can_go_on)
+            return (int)(w * LANES + next_lane(b->warps[w].can_go_on, b->backwards ? 0 : LANES - 1));
+    }
+    return -1;
+}
+
+static size_t describe_barrier(char *text, size_t room)
+{
+    const block *b = &cuda_model_block;
+    for (unsigned w = 0; w < MOST_WARPS; w++) {
+        if (b->warps[w].at_barrier)
+            return (size_t)snprintf(text, room, "; %u of %u threads wait at __syncthreads, the first is thread %u",
+                                    b->at_barrier, b->live,
+                                    w * LANES + (unsigned)__builtin_ctz(b->warps[w].at_barrier));
+    }
+    return 0;
+}
+
+static size_t describe_meeting(char *text, size_t room)
+{
+    const block *b = &cuda_model_block;
+    for (unsigned w = 0; w < MOST_WARPS; w++) {
+        const meeting *m = b->warps[w].waiting;
+        if (b->warps[w].live && m)
+            return (size_t)snprintf(text, room,
+                                    "; warp %u's lanes 0x%08x wait in %s with mask 0x%08x, the first is thread %u", w,
+                                    m->arrived, m->operation, m->mask, w * LANES + (unsigned)__builtin_ctz(m->arrived));
+    }
+    return 0;
+}
+
+static __attribute__((noreturn)) void fail_because_all_wait(void)
+{
+    char who[300] = "";
+    const size_t used = describe_barrier(who, sizeof who);
+    describe_meeting(who + used, sizeof who - used);
+    cuda_model_fault("no thread can go on%s", who);
+}
+
+void cuda_model_let_others_run(void)
+{
+    const int next = next_thread();
+    if (next < 0)
+        fail_because_all_wait();
+    if ((unsigned)next != cuda_model_block.current)
+        switch_to((unsigned)next);
+}
+
+static void open_barrier(void)
+{
+    block *b = &cuda_model_block;
+    for (unsigned w = 0; w < MOST_WARPS; w++) {
+        b->warps[w].can_go_on |= b->warps[w].at_barrier;
+        b->warps[w].at_barrier = 0;
+    }
+    b->at_barrier = 0;
+}
+
+void cuda_model_sync_block(void)
+{
+    block *b = &cuda_model_block;
+    warp *w = current_warp();
+    const uint32_t self = UINT32_C(1) << b->current % LANES;
+    w->at_barrier |= self;
+    w->can_go_on &= ~self;
+    if (++b->at_barrier == b->live)
+        open_barrier();
+    cuda_model_let_others_run();
+}
+
+static void end_thread(void)
+{
+    block *b = &cuda_model_block;
+    warp *w = current_warp();
+    const uint32_t self = UINT32_C(1) << b->current % LANES;
+    w->live &= ~self;
+    w->can_go_on &= ~self;
+    b->live--;
+    if (b->live == 0) {
+        fiber_switch(&threads[b->current], &host);
+        return;
+    }
+    if (b->at_barrier == b->live)
+        open_barrier();
+    cuda_model_settle_meetings(w);
+    cuda_model_let_others_run();
+}
+
+/* A thread's whole life: the kernel, block after block and launch after launch. */
+static void live(void)
+{
+    fiber_arrived();
+    for (;;) {
+        cuda_model_block.kernel->run(cuda_model_block.args);
+        end_thread();
+    }
+}
+
+bool cuda_model_make_threads(unsigned wanted)
+{
+    for (; num_threads < wanted; num_threads++) {
+        if (!fiber_create(&threads[num_threads], num_threads, live))
+            return false;
+    }
+    return true;
+}
+
+int cuda_model_thread_of_guard(const void *address)
+{
+    const uintptr_t at = (uintptr_t)address;
+    const uintptr_t guard = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (unsigned i = 0; i < num_threads; i++) {
+        const uintptr_t stack = (uintptr_t)threads[i].stack;
+        if (at < stack && at >= stack - guard)
+            return (int)i;
+    }
+    return -1;
+}
+
+void cuda_model_fault(const char *format, ...)
+{
+    block *b = &cuda_model_block;
+    const int used =
+        snprintf(b->message, sizeof b->message, "kernel %s, block (%u, %u, %u), thread %u: ", b->kernel->name,
+                 blockIdx.x, blockIdx.y, blockIdx.z, b->current);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(b->message + used, sizeof b->message - (size_t)used, format, arguments);
+    va_end(arguments);
+    cuda_model_abandon();
+}
+
+/* The threads stay where they are; their stacks begin anew with the next launch. */
+void cuda_model_abandon(void)
+{
+    cuda_model_block.failed = true;
+    fiber_switch(&threads[cuda_model_block.current], &host);
+    __builtin_unreachable();
+}
+
+static void set_warp(warp *w, unsigned lanes)
+{
+    w->live = lanes >= LANES ? UINT32_MAX : (UINT32_C(1) << lanes) - 1;
+    w->can_go_on = w->live;
+    w->at_barrier = 0;
+    w->waiting = NULL;
+    w->free = NULL;
+    for (unsigned i = 0; i < LANES + 1; i++) {
+        w->meetings[i].next = w->free;
+        w->free = &w->meetings[i];
+    }
+}
+
+static void begin_block(void)
+{
+    block *b = &cuda_model_block;
+    b->live = b->threads;
+    b->at_barrier = 0;
+    b->failed = false;
+    for (unsigned w = 0; w < MOST_WARPS; w++)
+        set_warp(&b->warps[w], b->threads > w * LANES ? b->threads - w * LANES : 0);
+    b->current = b->backwards ? b->threads - 1 : 0;
+    threadIdx = (cuda_model_index){.x = b->current};
+}
+
+bool cuda_model_run_block(void)
+{
+    block *b = &cuda_model_block;
+    begin_block();
+    fiber_switch(&host, &threads[b->current]);
+    if (b->failed) {
+        for (unsigned i = 0; i < num_threads; i++)
+            fiber_restart(&threads[i], i, live);
+    }
+    return !b->failed;
+}

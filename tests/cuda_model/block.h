@@ -1,0 +1,71 @@
+/* The block that runs now: its threads, who of them can go on, and what the others wait for. */
+#ifndef CUDA_MODEL_BLOCK_H
+#define CUDA_MODEL_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "launch.h"
+
+enum { LANES = 32, MOST_WARPS = CUDA_MODEL_MOST_THREADS / LANES };
+
+/* Lanes that do one operation together. It is there from the first lane that comes until the last one has gone. */
+typedef struct meeting {
+    struct meeting *next; /* waiting for lanes, or free */
+    const char *operation;
+    uint32_t mask;
+    uint32_t arrived;
+    uint32_t inside; /* have come, and not gone yet */
+    uint32_t result;
+    uint64_t operands[LANES][4];
+} meeting;
+
+typedef struct warp {
+    uint32_t live;       /* lanes that have not ended */
+    uint32_t can_go_on;  /* of these */
+    uint32_t at_barrier; /* of these */
+    meeting *waiting;
+    meeting *free;
+    meeting meetings[LANES + 1]; /* a lane is in one at most, and holds on to one while it reads */
+} warp;
+
+typedef struct block {
+    const cuda_model_kernel *kernel;
+    const void *args;
+    unsigned threads;
+    unsigned live;
+    unsigned at_barrier;
+    unsigned current; /* the thread that runs */
+    bool backwards;
+    bool failed;
+    char message[512];
+    warp warps[MOST_WARPS];
+} block;
+
+extern block cuda_model_block;
+
+static inline warp *current_warp(void)
+{
+    return &cuda_model_block.warps[cuda_model_block.current / LANES];
+}
+
+/* Runs the block blockIdx of the launch to its end, or to a fault. False: cuda_model_block.message says what happened.
+ */
+bool cuda_model_run_block(void);
+
+/* The stacks of this many threads are there. False: no memory. */
+bool cuda_model_make_threads(unsigned threads);
+
+/* Ends the launch from within a thread; the message is there. */
+__attribute__((noreturn)) void cuda_model_abandon(void);
+
+/* The current thread is marked as one that cannot go on: others do, until it can. */
+void cuda_model_let_others_run(void);
+
+/* A lane has ended: those that wait for it no longer do. */
+void cuda_model_settle_meetings(warp *of);
+
+/* Which stack this address lies below, or -1: what overran its stack. */
+int cuda_model_thread_of_guard(const void *address);
+
+#endif

@@ -1,0 +1,249 @@
+#define _GNU_SOURCE
+#include "block.h"
+
+#include <string.h>
+
+static meeting *find_meeting(warp *w, uint32_t mask)
+{
+    for (meeting *m = w->waiting; m; m = m->next) {
+        if (m->mask == mask)
+            return m;
+    }
+    return NULL;
+}
+
+static meeting *call_meeting(warp *w, const char *operation, uint32_t mask)
+{
+    meeting *m = w->free;
+    w->free = m->next;
+    m->next = w->waiting;
+    w->waiting = m;
+    m->operation = operation;
+    m->mask = mask;
+    m->arrived = 0;
+    m->inside = 0;
+    return m;
+}
+
+static void remove_from_waiting(warp *w, const meeting *gone)
+{
+    meeting **link = &w->waiting;
+    while (*link != gone)
+        link = &(*link)->next;
+    *link = gone->next;
+}
+
+static bool complete(const warp *w, const meeting *m)
+{
+    return (m->mask & w->live & ~m->arrived) == 0;
+}
+
+void cuda_model_settle_meetings(warp *w)
+{
+    for (meeting *m = w->waiting, *next = NULL; m; m = next) {
+        next = m->next;
+        if (complete(w, m)) {
+            remove_from_waiting(w, m);
+            w->can_go_on |= m->arrived;
+        }
+    }
+}
+
+static uint32_t lane_bit(void)
+{
+    return UINT32_C(1) << cuda_model_block.current % LANES;
+}
+
+/* Comes together with the lanes of the mask; behind it all operands are there. */
+static meeting *meet(const char *operation, uint32_t mask, const uint64_t *operands, size_t count)
+{
+    warp *w = current_warp();
+    const uint32_t self = lane_bit();
+    if (!(mask & self))
+        cuda_model_fault("%s with mask 0x%08x, which leaves out lane %u itself", operation, mask,
+                         cuda_model_block.current % LANES);
+    meeting *m = find_meeting(w, mask);
+    if (!m)
+        m = call_meeting(w, operation, mask);
+    if (m->operation != operation)
+        cuda_model_fault("%s, while lanes 0x%08x of its warp wait in %s with the same mask 0x%08x", operation,
+                         m->arrived, m->operation, mask);
+    for (size_t i = 0; i < count; i++)
+        m->operands[cuda_model_block.current % LANES][i] = operands[i];
+    m->arrived |= self;
+    m->inside |= self;
+    if (complete(w, m)) {
+        remove_from_waiting(w, m);
+        w->can_go_on |= m->arrived;
+        return m;
+    }
+    w->can_go_on &= ~self;
+    cuda_model_let_others_run();
+    return m;
+}
+
+static void leave(meeting *m)
+{
+    m->inside &= ~lane_bit();
+    if (m->inside == 0) {
+        warp *w = current_warp();
+        m->next = w->free;
+        w->free = m;
+    }
+}
+
+void cuda_model_sync_warp(uint32_t mask)
+{
+    static const char operation[] = "__syncwarp";
+    leave(meet(operation, mask, NULL, 0));
+}
+
+uint64_t cuda_model_shuffle(uint32_t mask, uint64_t value, unsigned source_lane)
+{
+    static const char operation[] = "a shuffle";
+    meeting *m = meet(operation, mask, &value, 1);
+    const uint64_t result = m->arrived >> source_lane & 1 ? m->operands[source_lane][0] : UINT64_MAX;
+    leave(m);
+    return result;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b, bool is_signed)
+{
+    return is_signed ? ((int32_t)a < (int32_t)b ? a : b) : (a < b ? a : b);
+}
+
+static uint32_t larger(uint32_t a, uint32_t b, bool is_signed)
+{
+    return smaller(a, b, is_signed) == a ? b : a;
+}
+
+static uint32_t combine(cuda_model_reduction what, uint32_t a, uint32_t b)
+{
+    switch (what) {
+    case CUDA_MODEL_ADD:
+        return a + b;
+    case CUDA_MODEL_MIN:
+    case CUDA_MODEL_MIN_SIGNED:
+        return smaller(a, b, what == CUDA_MODEL_MIN_SIGNED);
+    case CUDA_MODEL_MAX:
+    case CUDA_MODEL_MAX_SIGNED:
+        return larger(a, b, what == CUDA_MODEL_MAX_SIGNED);
+    case CUDA_MODEL_AND:
+        return a & b;
+    case CUDA_MODEL_OR:
+    case CUDA_MODEL_BALLOT:
+        return a | b;
+    case CUDA_MODEL_XOR:
+        return a ^ b;
+    }
+    return 0;
+}
+
+static uint32_t reduce(const meeting *m, cuda_model_reduction what)
+{
+    const unsigned first = (unsigned)__builtin_ctz(m->arrived);
+    uint32_t result = (uint32_t)m->operands[first][0];
+    for (unsigned lane = first + 1; lane < LANES; lane++) {
+        if (m->arrived >> lane & 1)
+            result = combine(what, result, (uint32_t)m->operands[lane][0]);
+    }
+    return result;
+}
+
+uint32_t cuda_model_reduce(cuda_model_reduction what, uint32_t mask, uint32_t value)
+{
+    static const char *const operations[] = {
+        [CUDA_MODEL_BALLOT] = "a vote",
+        [CUDA_MODEL_ADD] = "__reduce_add_sync",
+        [CUDA_MODEL_MIN] = "__reduce_min_sync",
+        [CUDA_MODEL_MAX] = "__reduce_max_sync",
+        [CUDA_MODEL_MIN_SIGNED] = "__reduce_min_sync of int",
+        [CUDA_MODEL_MAX_SIGNED] = "__reduce_max_sync of int",
+        [CUDA_MODEL_AND] = "__reduce_and_sync",
+        [CUDA_MODEL_OR] = "__reduce_or_sync",
+        [CUDA_MODEL_XOR] = "__reduce_xor_sync",
+    };
+    const uint64_t operand = what == CUDA_MODEL_BALLOT ? (value ? lane_bit() : 0) : value;
+    meeting *m = meet(operations[what], mask, &operand, 1);
+    if (m->inside == m->arrived) /* nobody has gone: the first to see it */
+        m->result = reduce(m, what);
+    const uint32_t result = m->result;
+    leave(m);
+    return result;
+}
+
+typedef float row_of_b __attribute__((vector_size(32)));
+
+static float low_half(uint32_t pair)
+{
+    const uint32_t bits = pair << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float high_half(uint32_t pair)
+{
+    const uint32_t bits = pair & 0xFFFF0000u;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Lane 4 g + t has of a the rows g and g + 8, of b the column g; columns of a and rows of b 2t, 2t + 1 and 8 more. */
+static void gather(float (*a)[16], row_of_b *b, const meeting *m)
+{
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const unsigned g = lane / 4;
+        const unsigned k = lane % 4 * 2;
+        uint32_t words[6];
+        memcpy(words, m->operands[lane], sizeof words);
+        for (unsigned i = 0; i < 4; i++) {
+            a[g + i % 2 * 8][k + i / 2 * 8] = low_half(words[i]);
+            a[g + i % 2 * 8][k + i / 2 * 8 + 1] = high_half(words[i]);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            b[k + i * 8][g] = low_half(words[4 + i]);
+            b[k + i * 8 + 1][g] = high_half(words[4 + i]);
+        }
+    }
+}
+
+static float *sums_of_lane(const meeting *m, unsigned lane)
+{
+    float *sums = NULL;
+    memcpy(&sums, &m->operands[lane][3], sizeof sums);
+    return sums;
+}
+
+/* One lane does it for all, with vectors along b's columns. */
+static void multiply(const meeting *m)
+{
+    float a[16][16];
+    row_of_b b[16];
+    gather(a, b, m);
+    for (unsigned row = 0; row < 16; row++) {
+        row_of_b sum;
+        for (unsigned column = 0; column < 8; column++)
+            sum[column] = sums_of_lane(m, row % 8 * 4 + column / 2)[row / 8 * 2 + column % 2];
+        for (unsigned k = 0; k < 16; k++)
+            sum += a[row][k] * b[k];
+        for (unsigned column = 0; column < 8; column++)
+            sums_of_lane(m, row % 8 * 4 + column / 2)[row / 8 * 2 + column % 2] = sum[column];
+    }
+}
+
+void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
+{
+    static const char operation[] = "mma_bf16";
+    const uint32_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
+    uint64_t operands[4];
+    memcpy(operands, words, sizeof words);
+    memcpy(&operands[3], &c, sizeof c);
+    meeting *m = meet(operation, UINT32_MAX, operands, 4);
+    if (m->arrived != UINT32_MAX)
+        cuda_model_fault("%s without lanes 0x%08x, which have ended", operation, ~m->arrived);
+    if (m->inside == m->arrived)
+        multiply(m);
+    leave(m);
+}
