@@ -15,6 +15,7 @@
 #define __host__
 #define __constant__
 #define __forceinline__ inline
+#define DEVICE_MEMBER   inline
 #define DEVICE          static inline
 
 /* Blocks run one after the other, so a block's variables may be static. The section lets the model fill them with 0xFF
@@ -112,6 +113,11 @@ DEVICE float float_of(uint32_t bits)
 DEVICE uint32_t bits_of(float value)
 {
     return cuda_model_bits<uint32_t>(value);
+}
+
+DEVICE double double_of(uint64_t bits)
+{
+    return cuda_model_bits<double>(bits);
 }
 
 DEVICE unsigned __float_as_uint(float value)
