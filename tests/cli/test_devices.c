@@ -24,6 +24,7 @@ static void leave_stub(char *before)
     unsetenv("FFAI_STUB_DEVICES");
     unsetenv("FFAI_STUB_FAIL");
     unsetenv("FFAI_STUB_RESULT");
+    unsetenv("FFAI_STUB_COMPUTE");
     free(before);
 }
 
@@ -36,12 +37,14 @@ static void check_text(const char *expected)
     outcome_release(&o);
 }
 
+/* Of a kind that no build has kernels for. */
 static void devices_have_a_line_each(void)
 {
     char *before = use_stub();
-    check_text("cuda:0  Stub 0, compute 9.0, 132 multiprocessors, 1.0 GiB, 0.8 GiB free\n"
-               "cuda:1  Stub 1, compute 9.0, 132 multiprocessors, 2.0 GiB, 0.8 GiB free\n"
-               "auto is cpu (cuda: this build has no kernels for device 0, of compute 9.0)\n");
+    setenv("FFAI_STUB_COMPUTE", "35", 1);
+    check_text("cuda:0  Stub 0, compute 3.5, 132 multiprocessors, 1.0 GiB, 0.8 GiB free\n"
+               "cuda:1  Stub 1, compute 3.5, 132 multiprocessors, 2.0 GiB, 0.8 GiB free\n"
+               "auto is cpu (cuda: this build has no kernels for device 0, of compute 3.5)\n");
     leave_stub(before);
 }
 
@@ -49,6 +52,7 @@ static void the_object_has_them_too(void)
 {
     outcome o;
     char *before = use_stub();
+    setenv("FFAI_STUB_COMPUTE", "35", 1);
     RUN(o, NULL, "devices", "--json");
     CHECK_OUTCOME(o, 0, NULL);
     json_t *object = json_of_text(o.out);

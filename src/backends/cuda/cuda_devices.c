@@ -1,8 +1,11 @@
 #include "cuda_devices.h"
 
-#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "cuda.h"
 #include "cuda_driver.h"
+#include "kernels/images.h"
 
 /* What is free is known inside a context alone. */
 static ffai_status read_available(ffai_device *device, const ffai__cuda_driver *driver, ffai__cuda_device handle,
@@ -68,11 +71,26 @@ ffai_status ffai__cuda_devices(ffai_device *devices, size_t room, size_t *count,
     return FFAI_OK;
 }
 
-/* There are none yet. */
-static bool has_kernels(int compute_major, int compute_minor)
+/* One word of the list: the code runs on what has its major number, and its minor one at least; with an "a" on that
+ * alone; with "-virtual" on everything newer too. */
+static bool runs(const char *word, size_t length, int compute)
 {
-    (void)compute_major;
-    (void)compute_minor;
+    char *end = NULL;
+    const int made_for = (int)strtol(word, &end, 10);
+    if (*end == 'a')
+        return compute == made_for;
+    const bool is_virtual = length > 8 && memcmp(word + length - 8, "-virtual", 8) == 0;
+    return compute >= made_for && (is_virtual || compute / 10 == made_for / 10);
+}
+
+bool ffai__cuda_covers(const char *architectures, int compute_major, int compute_minor)
+{
+    for (const char *word = architectures; *word;) {
+        const size_t length = strcspn(word, " ");
+        if (runs(word, length, compute_major * 10 + compute_minor))
+            return true;
+        word += length + strspn(word + length, " ");
+    }
     return false;
 }
 
@@ -82,7 +100,9 @@ static ffai_status check_kernels(const ffai__cuda_driver *driver, int number, ff
     ffai_device device = {.number = number};
     FFAI__TRY(ffai__cuda_check(driver, driver->device_get(&handle, number), "finding the device", err));
     FFAI__TRY(read_attributes(&device, driver, handle, err));
-    if (has_kernels(device.compute_major, device.compute_minor))
+    /* The backend has no steps yet. */
+    if (ffai__backend_cuda.step &&
+        ffai__cuda_covers(ffai__cuda_architectures, device.compute_major, device.compute_minor))
         return FFAI_OK;
     return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels for device %d, of compute %d.%d",
                       number, device.compute_major, device.compute_minor);

@@ -35,6 +35,7 @@ static int forget(void **state)
     unsetenv("FFAI_STUB_DEVICES");
     unsetenv("FFAI_STUB_FAIL");
     unsetenv("FFAI_STUB_RESULT");
+    unsetenv("FFAI_STUB_COMPUTE");
     return 0;
 }
 
@@ -120,8 +121,34 @@ static void a_device_is_usable_or_it_is_said_why_not(void **state)
     setenv("FFAI_STUB_FAIL", "cuDeviceGetAttribute", 1);
     assert_int_equal(ffai__cuda_usable(0, &err), FFAI_E_BACKEND);
     unsetenv("FFAI_STUB_FAIL");
+    setenv("FFAI_STUB_COMPUTE", "35", 1);
     assert_int_equal(ffai__cuda_usable(0, &err), FFAI_E_UNSUPPORTED);
-    assert_string_equal(err.message, "cuda: this build has no kernels for device 0, of compute 9.0");
+    assert_string_equal(err.message, "cuda: this build has no kernels for device 0, of compute 3.5");
+}
+
+static void code_runs_on_what_it_was_made_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architectures;
+        int major, minor;
+        bool covered;
+    } cases[] = {
+        {"", 9, 0, false},
+        {"75 80", 7, 5, true},
+        {"75 80", 7, 0, false},
+        {"75 80", 8, 6, true},
+        {"75 80", 9, 0, false},
+        {"80 90a", 9, 0, true},
+        {"90a", 9, 1, false},
+        {"90a 100", 10, 3, true},
+        {"90a 100", 12, 0, false},
+        {"120-virtual", 12, 1, true},
+        {"120-virtual", 13, 0, true},
+        {"120-virtual", 10, 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(ffai__cuda_covers(cases[i].architectures, cases[i].major, cases[i].minor), cases[i].covered);
 }
 
 int main(void)
@@ -132,6 +159,7 @@ int main(void)
         cmocka_unit_test_teardown(whatever_fails_is_told_and_nothing_stays_open, forget),
         cmocka_unit_test_teardown(a_result_without_a_name_has_its_number, forget),
         cmocka_unit_test_teardown(a_device_is_usable_or_it_is_said_why_not, forget),
+        cmocka_unit_test(code_runs_on_what_it_was_made_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
