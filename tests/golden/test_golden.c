@@ -1,7 +1,8 @@
 #define _GNU_SOURCE
-/* Every fixture of tests/golden against the engine: layer 0, logits, and greedy tokens, on both backends.
+/* Every fixture of tests/golden against the engine: layer 0, logits, and greedy tokens, on the backends.
  *
- * usage: test_golden [part of a fixture's name]; FFAI_ISA chooses the tier
+ * usage: test_golden [part of a fixture's name]; FFAI_ISA chooses the tier, FFAI_GOLDEN_BACKEND=cuda that backend and
+ * no other
  * Closes with a line of counts. A fixture whose checkpoint is not on this machine is counted as skipped. */
 #include <dirent.h>
 #include <inttypes.h>
@@ -46,7 +47,20 @@ static const setup setups[] = {
     {"cpu default, 1 thread", "cpu", "all", 1, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cpu default, 2 threads, chunks of 7", "cpu", "all", 2, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cuda f32 activations", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"cuda f32 activations, unfused", "cuda", "none", 0, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"cuda default", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cuda default, chunks of 7", "cuda", "all", 0, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cuda default, unfused, chunks of 1", "cuda", "none", 0, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
 };
+
+/* The backend whose setups are run; NULL: those of the processor. */
+static const char *only;
+
+static bool is_wanted(const setup *s)
+{
+    return only ? strcmp(s->backend, only) == 0 : strcmp(s->backend, "cuda") != 0;
+}
 
 static void check(const fixture *f, const setup *s, const char *what, bool good, const char *detail)
 {
@@ -277,6 +291,8 @@ static void run_fixture(fixture *f)
     f->logits = read_npy(f->folder, "logits.npy", &f->logit_rows, &f->vocab_size);
     for (size_t i = 0; i < sizeof setups / sizeof setups[0]; i++) {
         ffai_error err = FFAI_ERROR_INIT;
+        if (!is_wanted(&setups[i]))
+            continue;
         if (f->vocab_size > 1000 && strcmp(setups[i].name, "ref") == 0)
             continue; /* the fused program on the real model is enough */
         if (run_setup(f, &setups[i], &err) != FFAI_OK)
@@ -318,8 +334,22 @@ static bool tier_is_missing(void)
     return ffai__isa_choose(&isa, &features, NULL) == FFAI_E_UNSUPPORTED;
 }
 
+/* FFAI_GOLDEN_BACKEND may ask for one that this machine cannot run. Exits with its reason. */
+static void choose_backend(void)
+{
+    ffai__backend_choice choice;
+    ffai_error err = FFAI_ERROR_INIT;
+    only = getenv("FFAI_GOLDEN_BACKEND");
+    if (!only || ffai__backend_choose(&choice, only, 0, &err) == FFAI_OK)
+        return;
+    const bool unknown = strcmp(only, "cuda") != 0;
+    printf("%s: %s\n", unknown ? "FFAI_GOLDEN_BACKEND" : "skipped", err.message);
+    exit(unknown ? 1 : 77);
+}
+
 int main(int argc, char **argv)
 {
+    choose_backend();
     if (tier_is_missing()) {
         printf("skipped: this machine cannot run the tier %s\n", getenv("FFAI_ISA"));
         return 77;
