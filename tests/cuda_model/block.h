@@ -63,7 +63,7 @@ __attribute__((noreturn)) void cuda_model_abandon(void);
 void cuda_model_let_others_run(void);
 
 /* A lane has ended: those that wait for it no longer do. */
-void cuda_model_settle_meetings(warp *of);
+void cuda_model_settle_meetings(warp *w);
 
 /* Which stack this address lies below, or -1: what overran its stack. */
 int cuda_model_thread_of_guard(const void *address);

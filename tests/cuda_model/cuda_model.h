@@ -9,8 +9,6 @@
 
 #include "runtime.h"
 
-// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the names are CUDA's
-
 #define __device__
 #define __host__
 #define __constant__
@@ -571,7 +569,5 @@ CUDA_MODEL_ATOMIC(atomicAdd, float, before + value)
 CUDA_MODEL_ATOMIC(atomicExch, float, value)
 #undef CUDA_MODEL_ATOMICS
 #undef CUDA_MODEL_ATOMIC
-
-// NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 
 #endif
