@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "message.h"
 #include "results.h"
+#include "sample.h"
 #include "step_check.h"
 #include "stores.h"
 
@@ -146,18 +147,21 @@ static ffai_status open_stream(ffai__cuda_run *run, ffai_error *err)
     return FFAI_OK;
 }
 
-/* Memory that was never written reads as numbers that are none, so that nothing rests on it unnoticed. */
-static ffai_status poison(const ffai__cuda_run *run, ffai_error *err)
+static ffai_status fill(const ffai__cuda_run *run, uint64_t address, uint8_t byte, uint64_t bytes, ffai_error *err)
 {
     const ffai__cuda_opened *opened = &run->plan->opened;
-    FFAI__TRY(check(opened, opened->driver->fill_bytes(run->workspace, 0xFF, run->workspace_bytes, run->stream),
-                    "filling memory", err));
-    FFAI__TRY(check(opened, opened->driver->fill_bytes(run->stores, 0xFF, run->store_bytes, run->stream),
-                    "filling memory", err));
-    return check(opened,
-                 opened->driver->fill_bytes((uint64_t)(uintptr_t)run->begin.number, 0, sizeof *run->begin.number,
-                                            run->stream),
-                 "filling memory", err);
+    return check(opened, opened->driver->fill_bytes(address, byte, bytes, run->stream), "filling memory", err);
+}
+
+/* Memory that was never written reads as numbers that are none, so that nothing rests on it unnoticed; what counts
+ * begins with zero. */
+static ffai_status fill_memory(const ffai__cuda_run *run, ffai_error *err)
+{
+    const uint64_t scratch_bytes = ffai__cuda_sample_scratch_bytes(run->program->vocab_size);
+    FFAI__TRY(fill(run, run->workspace, 0xFF, run->workspace_bytes, err));
+    FFAI__TRY(fill(run, run->stores, 0xFF, run->store_bytes, err));
+    FFAI__TRY(fill(run, run->sample_scratch, 0, (uint64_t)run->options.max_outputs * scratch_bytes, err));
+    return fill(run, (uint64_t)(uintptr_t)run->begin.number, 0, sizeof *run->begin.number, err);
 }
 
 static ffai_status copy_frequencies(const ffai__cuda_run *run, ffai_error *err)
@@ -181,7 +185,7 @@ static ffai_status open_on_device(ffai__cuda_run *run, ffai_error *err)
     FFAI__TRY(ffai__cuda_stores_reserve(run, err));
     FFAI__TRY(ffai__cuda_make_places(run, err));
     FFAI__TRY(ffai__cuda_messages_make(run, err));
-    FFAI__TRY(poison(run, err));
+    FFAI__TRY(fill_memory(run, err));
     return copy_frequencies(run, err);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "sample.h"
 
 #define ALIGNMENT ((uint64_t)64)
 
@@ -85,17 +86,10 @@ static void write_rows(const ffai__cuda_run *run, uint8_t *message, const ffai__
 static void write_outputs(const ffai__cuda_run *run, uint8_t *message, const ffai__step *step)
 {
     int32_t *output_rows = (int32_t *)(void *)(message + run->begin.outputs_offset);
-    ffai__cuda_draw *draws = (ffai__cuda_draw *)(void *)(message + run->begin.draws_offset);
-    for (int32_t r = 0; r < step->num_outputs; r++) {
+    for (int32_t r = 0; r < step->num_outputs; r++)
         output_rows[r] = step->output_rows[r];
-        if (!step->draws)
-            continue;
-        const ffai__draw *draw = &step->draws[r];
-        draws[r] = (ffai__cuda_draw){draw->temperature,        draw->top_k,
-                                     draw->top_p,              draw->min_p,
-                                     draw->repetition_penalty, draw->presence_penalty,
-                                     (uint32_t)draw->seed,     (uint32_t)(draw->seed >> 32)};
-    }
+    if (step->draws)
+        ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
 }
 
 /* The pages of a sequence that the device does not know yet. */

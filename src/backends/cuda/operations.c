@@ -476,21 +476,31 @@ static void emit_attention(maker *m)
                   (int64_t)args.heads * 32);
 }
 
+static void emit_sample_part(maker *m, ffai__cuda_kernel kernel, const ffai__cuda_sample_args *args,
+                             size_t shared_bytes)
+{
+    ffai__cuda_operation *operation = emit(m, kernel, m->instruction->in[0], "sample", args, sizeof *args);
+    operation->blocks = ffai__cuda_sample_blocks(args->vocab_size, m->of->outputs);
+    operation->threads = FFAI__CUDA_SAMPLE_THREADS;
+    operation->shared_bytes = (unsigned)shared_bytes;
+}
+
 static void emit_sample(maker *m)
 {
-    const ffai__instruction *instruction = m->instruction;
     const int64_t vocab_size = m->run->program->vocab_size;
     const ffai__cuda_sample_args args = {
         .step = m->run->step,
-        .logits = address(m, instruction->in[0]),
+        .logits = address(m, m->instruction->in[0]),
         .vocab_size = vocab_size,
         .scratch = ffai__cuda_pointer(m->run->sample_scratch),
-        .scratch_stride = ffai__cuda_sample_scratch_bytes(vocab_size),
+        .scratch_stride = (int64_t)ffai__cuda_sample_scratch_bytes(vocab_size),
         .drawn = m->run->device_drawn,
         .slots = FFAI__CUDA_SLOTS,
         .max_outputs = m->run->options.max_outputs,
     };
-    (void)args;
+    emit_sample_part(m, FFAI__CUDA_KERNEL_sample_best, &args, FFAI__CUDA_SAMPLE_BEST_SHARED_BYTES);
+    emit_sample_part(m, FFAI__CUDA_KERNEL_sample_weigh, &args, FFAI__CUDA_SAMPLE_SHARED_BYTES);
+    emit_sample_part(m, FFAI__CUDA_KERNEL_sample_draw, &args, FFAI__CUDA_SAMPLE_SHARED_BYTES);
 }
 
 static void emit_instruction(maker *m)

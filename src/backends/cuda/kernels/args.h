@@ -28,15 +28,16 @@ typedef struct ffai__cuda_update {
     uint32_t page;
 } ffai__cuda_update;
 
-/* ffai__draw, in 32-bit words. */
+/* How an output row's token is drawn, as ffai__cuda_draws_fill (sample.h) makes it of a step: 32-bit words. */
 typedef struct ffai__cuda_draw {
     float temperature;
     int32_t top_k;
     float top_p;
-    float min_p;
+    float farthest; /* min_p as a distance: -log(min_p), as the host's library has it; infinite: off */
     float repetition_penalty;
     float presence_penalty;
     uint32_t seed_low, seed_high;
+    uint32_t follows; /* 1: hangs on the draw of the output row before it, which is of the same sequence */
 } ffai__cuda_draw;
 
 /* What was drawn for an output row. In host memory that the device writes. */
@@ -271,12 +272,77 @@ typedef struct ffai__cuda_attention_args {
     int64_t window; /* 0: all */
 } ffai__cuda_attention_args;
 
-/* sample: ids[r] is drawn from logits[r], goes to history and to `drawn`. */
+/* sample_best, sample_weigh, sample_draw, in this order: of each output row's logits an id is drawn, and goes to the
+ * sequence's history and to `drawn`; the logits stay as they are. Where ffai__cuda_draws_fill says so, sample_best
+ * alone does it. Blocks of exactly these threads; any grid: ffai__cuda_sample_blocks has a good one. */
+enum {
+    FFAI__CUDA_SAMPLE_THREADS = 256,
+    FFAI__CUDA_SAMPLE_WARPS = FFAI__CUDA_SAMPLE_THREADS / 32,
+    FFAI__CUDA_SAMPLE_CHUNK = 4096, /* tokens that a block takes at a time */
+    FFAI__CUDA_SAMPLE_BUCKETS = 2048,
+    FFAI__CUDA_SAMPLE_MEMBERS = 4096 /* of buckets that are looked into */
+};
+
+/* The cuts of a draw, in order, and the draw itself: each falls into one bucket of several that are known before. */
+enum {
+    FFAI__CUDA_SAMPLE_TOP_K,
+    FFAI__CUDA_SAMPLE_TOP_P,
+    FFAI__CUDA_SAMPLE_MIN_P,
+    FFAI__CUDA_SAMPLE_PLACE,
+    FFAI__CUDA_SAMPLE_STAGES
+};
+
+/* Neighbouring buckets; none where last < first. */
+typedef struct ffai__cuda_buckets {
+    int32_t first, last;
+} ffai__cuda_buckets;
+
+/* An output row's scratch: this, then a chunk's for each chunk of the vocabulary. Zeros at first; a finished step
+ * leaves the counters of chunks at zero. Rank: see sample.cu. */
+typedef struct ffai__cuda_sample_row {
+    uint32_t chunks_searched, chunks_weighed, chunks_gathered;
+    int32_t settled; /* by sample_best */
+    uint64_t best;   /* rank */
+    float largest;   /* its logit, with penalties */
+    float range;     /* of distances that have a bucket; all that count are within it */
+    uint32_t num_members;
+    int32_t listed; /* 0: members has too little room, and the vocabulary is looked through instead */
+    ffai__cuda_buckets stages[FFAI__CUDA_SAMPLE_STAGES];
+    uint64_t masses[FFAI__CUDA_SAMPLE_BUCKETS]; /* in units of the bucket */
+    uint32_t counts[FFAI__CUDA_SAMPLE_BUCKETS];
+    double mass_before[FFAI__CUDA_SAMPLE_BUCKETS + 1];
+    uint32_t count_before[FFAI__CUDA_SAMPLE_BUCKETS + 1];
+    uint64_t members[FFAI__CUDA_SAMPLE_MEMBERS]; /* ranks, in any order */
+} ffai__cuda_sample_row;
+
+typedef struct ffai__cuda_sample_chunk {
+    uint64_t best;                               /* rank */
+    float lowest;                                /* of the logits near enough to the chunk's best */
+    uint32_t seen[FFAI__CUDA_SAMPLE_CHUNK / 32]; /* tokens of the history, where there are penalties */
+} ffai__cuda_sample_chunk;
+
+/* Shared memory, as many bytes as it has; sample_best goes without the bins, which are the last. */
+typedef struct ffai__cuda_sample_shared {
+    uint64_t ranks[FFAI__CUDA_SAMPLE_WARPS];
+    uint64_t masses[FFAI__CUDA_SAMPLE_WARPS];
+    double sums[FFAI__CUDA_SAMPLE_WARPS];
+    uint32_t counts[FFAI__CUDA_SAMPLE_WARPS];
+    float distances[FFAI__CUDA_SAMPLE_WARPS];
+    uint64_t rank;
+    uint64_t mass;
+    uint32_t count;
+    uint32_t count_of_digit;
+    uint32_t first, last;
+    uint32_t is_last;
+    uint32_t seen[FFAI__CUDA_SAMPLE_CHUNK / 32];
+    uint32_t bins[4][FFAI__CUDA_SAMPLE_BUCKETS];
+} ffai__cuda_sample_shared;
+
 typedef struct ffai__cuda_sample_args {
     ffai__cuda_step step;
     const float *logits; /* [R][vocab_size] */
     int64_t vocab_size;
-    uint8_t *scratch;        /* [R] each of scratch_stride bytes, on 256-byte boundaries */
+    uint8_t *scratch;        /* [R] each of scratch_stride bytes, on 256-byte boundaries; zeros at first */
     int64_t scratch_stride;  /* ffai__cuda_sample_scratch_bytes(vocab_size) */
     ffai__cuda_drawn *drawn; /* host memory: [slots][max_outputs]; this step's slot is number % slots */
     int32_t slots;
