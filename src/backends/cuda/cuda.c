@@ -161,6 +161,7 @@ static ffai_status fill_memory(const ffai__cuda_run *run, ffai_error *err)
     FFAI__TRY(fill(run, run->workspace, 0xFF, run->workspace_bytes, err));
     FFAI__TRY(fill(run, run->stores, 0xFF, run->store_bytes, err));
     FFAI__TRY(fill(run, run->sample_scratch, 0, (uint64_t)run->options.max_outputs * scratch_bytes, err));
+    FFAI__TRY(fill(run, run->arrived, 0, run->arrived_bytes, err));
     return fill(run, (uint64_t)(uintptr_t)run->begin.number, 0, sizeof *run->begin.number, err);
 }
 

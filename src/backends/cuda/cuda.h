@@ -116,6 +116,7 @@ typedef struct ffai__cuda_run {
     uint64_t *frequencies; /* [instructions] and of its inv_freq */
     uint64_t pieces, sums;
     uint64_t partials;
+    uint64_t arrived, arrived_bytes;
     uint64_t sample_scratch;
     ffai__cuda_step step; /* where a step's data lies on the device */
     ffai__cuda_begin_args begin;

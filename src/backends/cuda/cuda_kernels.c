@@ -11,11 +11,6 @@ static const char *const names[] = {
 /* By the driver's numbers: an image without code for the device, and a function that a module lacks. */
 enum { NO_BINARY_FOR_DEVICE = 209, NOT_FOUND = 500 };
 
-bool ffai__cuda_has_kernels(void)
-{
-    return ffai__cuda_num_images > 0;
-}
-
 bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
 {
     switch (kernel) {
@@ -24,6 +19,8 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
 #include "kernels/kernels.def"
 #undef KERNEL
     case FFAI__CUDA_KERNEL_attend:
+    case FFAI__CUDA_KERNEL_attend_few_f16_128:
+    case FFAI__CUDA_KERNEL_attend_few_bf16_128:
         return true;
     default:
         return false;
@@ -60,7 +57,7 @@ static ffai_status find_function(ffai__cuda_kernels *kernels, const ffai__cuda_d
 ffai_status ffai__cuda_kernels_load(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int shared_bytes,
                                     ffai_error *err)
 {
-    if (!ffai__cuda_has_kernels())
+    if (!ffai__cuda_num_images)
         return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels: it was made without nvcc");
     FFAI__TRY(load_images(kernels, driver, err));
     for (int i = 0; i < FFAI__CUDA_KERNEL_COUNT; i++) {

@@ -24,8 +24,6 @@ typedef struct ffai__cuda_kernels {
     ffai__cuda_function functions[FFAI__CUDA_KERNEL_COUNT];
 } ffai__cuda_kernels;
 
-/* Whether this build has kernels at all. */
-bool ffai__cuda_has_kernels(void);
 /* Whether a kernel is launched with dynamic shared memory, and may want more than the 48 KiB that all get. */
 bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel);
 

@@ -17,6 +17,7 @@ typedef struct maker {
     ffai__cuda_operation ignored; /* what is emitted after a failure */
     ffai__value prepared;         /* what the prepared input is of */
     int32_t prepared_subgroups, prepared_pieces;
+    bool *done; /* [instructions] by another's kernel */
 } maker;
 
 static ffai__cuda_operation *grow(maker *m)
@@ -450,13 +451,31 @@ static void emit_store(maker *m)
               columns_of(m, instruction->in[0]));
 }
 
-static void emit_attention(maker *m)
+/* Kernels for few rows: FFAI__CUDA_KERNEL_COUNT where there is none for stores and heads like these. */
+static ffai__cuda_kernel few_kernel(const ffai__cuda_store *store)
+{
+    static const struct {
+        int32_t head_dim;
+        ffai__cuda_kernel f16, bf16;
+    } kernels[] = {
+        {32, FFAI__CUDA_KERNEL_attend_few_f16_32, FFAI__CUDA_KERNEL_attend_few_bf16_32},
+        {64, FFAI__CUDA_KERNEL_attend_few_f16_64, FFAI__CUDA_KERNEL_attend_few_bf16_64},
+        {96, FFAI__CUDA_KERNEL_attend_few_f16_96, FFAI__CUDA_KERNEL_attend_few_bf16_96},
+        {128, FFAI__CUDA_KERNEL_attend_few_f16_128, FFAI__CUDA_KERNEL_attend_few_bf16_128},
+    };
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (kernels[i].head_dim == store->head_dim && store->format != FFAI__STORE_F32)
+            return store->format == FFAI__STORE_F16 ? kernels[i].f16 : kernels[i].bf16;
+    }
+    return FFAI__CUDA_KERNEL_COUNT;
+}
+
+static ffai__cuda_attention_args attention_args(const maker *m)
 {
     const ffai__instruction *instruction = m->instruction;
-    const ffai__cuda_store *store = &m->run->each[m->run->program->values[instruction->in[1]].store];
-    const ffai__cuda_attention_args args = {
+    return (ffai__cuda_attention_args){
         .step = m->run->step,
-        .store = *store,
+        .store = m->run->each[m->run->program->values[instruction->in[1]].store],
         .q = address(m, instruction->in[0]),
         .y = address(m, instruction->out[0]),
         .partials = ffai__cuda_pointer(m->run->partials),
@@ -465,15 +484,88 @@ static void emit_attention(maker *m)
         .scale = instruction->attributes.attention.scale,
         .window = instruction->attributes.attention.window,
     };
-    ffai__cuda_operation *attend =
-        emit(m, FFAI__CUDA_KERNEL_attend, instruction->in[0], "attend", &args, sizeof args);
+}
+
+/* Whether the attention at `index` is done together with what prepares its heads, in steps of one row. */
+static bool folds_attention(ffai__fold_attention *fold, const maker *m, size_t index)
+{
+    const ffai__cuda_run *run = m->run;
+    const ffai__instruction *attention = &run->program->instructions[index];
+    if (attention->op != FFAI__OP_attention || m->of->rows != 1 || run->options.keep_values ||
+        few_kernel(&run->each[run->program->values[attention->in[1]].store]) == FFAI__CUDA_KERNEL_COUNT ||
+        !ffai__fold_attention_find(fold, run->program, index))
+        return false;
+    return fold->q_rope == SIZE_MAX || run->angles[fold->q_rope] == run->angles[fold->k_rope];
+}
+
+static void mark_folded(maker *m)
+{
+    for (size_t i = 0; i < m->run->program->num_instructions; i++) {
+        ffai__fold_attention fold;
+        if (!folds_attention(&fold, m, i))
+            continue;
+        const size_t parts[] = {fold.store, fold.q_rope, fold.k_rope, fold.q_norm, fold.k_norm};
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            if (parts[k] != SIZE_MAX)
+                m->done[parts[k]] = true;
+        }
+    }
+}
+
+static const float *norm_of(const maker *m, size_t index, float *eps)
+{
+    if (index == SIZE_MAX)
+        return NULL;
+    const ffai__instruction *norm = &m->run->program->instructions[index];
+    *eps = norm->attributes.rms_norm.eps;
+    return vector(m, norm->in[1]);
+}
+
+static void fold_heads(ffai__cuda_attend_few_args *args, const maker *m, const ffai__fold_attention *fold)
+{
+    args->fused = 1;
+    args->attention.q = address(m, fold->q);
+    args->keys = address(m, fold->k);
+    args->values = address(m, fold->v);
+    args->q_norm = norm_of(m, fold->q_norm, &args->q_eps);
+    args->k_norm = norm_of(m, fold->k_norm, &args->k_eps);
+    if (fold->q_rope == SIZE_MAX)
+        return;
+    args->angles = ffai__cuda_pointer(m->run->angles[fold->q_rope]);
+    args->dims = m->run->program->instructions[fold->q_rope].attributes.rope.dims;
+}
+
+static void emit_attend_few(maker *m, ffai__cuda_kernel kernel)
+{
+    ffai__fold_attention fold;
+    ffai__cuda_attend_few_args args = {.attention = attention_args(m), .arrived = ffai__cuda_pointer(m->run->arrived)};
+    const ffai__cuda_store *store = &args.attention.store;
+    if (folds_attention(&fold, m, m->index))
+        fold_heads(&args, m, &fold);
+    const int group = args.attention.heads / store->heads;
+    ffai__cuda_operation *operation = emit(m, kernel, m->instruction->in[0], "attend", &args, sizeof args);
+    operation->grid = FFAI__CUDA_GRID_ATTEND;
+    operation->blocks = (unsigned)(store->heads * ((group + FFAI__CUDA_FEW_HEADS - 1) / FFAI__CUDA_FEW_HEADS));
+    operation->shared_bytes = (unsigned)FFAI__CUDA_FEW_SHARED_BYTES(store->head_dim);
+}
+
+static void emit_attention(maker *m)
+{
+    const ffai__cuda_attention_args args = attention_args(m);
+    const bool few = m->of->rows <= FFAI__CUDA_FEW_ROWS;
+    const ffai__cuda_kernel kernel = few_kernel(&args.store);
+    if (few && kernel != FFAI__CUDA_KERNEL_COUNT && !m->run->options.keep_values) {
+        emit_attend_few(m, kernel);
+        return;
+    }
+    const ffai__value q = m->instruction->in[0];
+    ffai__cuda_operation *attend = emit(m, FFAI__CUDA_KERNEL_attend, q, "attend", &args, sizeof args);
     attend->grid = FFAI__CUDA_GRID_ATTEND;
-    attend->blocks = (unsigned)store->heads;
-    attend->shared_bytes = (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * store->head_dim + FFAI__CUDA_STRETCH + 2) *
+    attend->blocks = (unsigned)args.store.heads;
+    attend->shared_bytes = (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * args.store.head_dim + FFAI__CUDA_STRETCH + 2) *
                                       (int)sizeof(float));
-    if (m->of->rows <= FFAI__CUDA_FEW_ROWS && m->run->splits > 1)
-        over_work(emit(m, FFAI__CUDA_KERNEL_attend_merge, instruction->in[0], "merge", &args, sizeof args),
-                  (int64_t)args.heads * 32);
+    if (few && m->run->splits > 1)
+        over_work(emit(m, FFAI__CUDA_KERNEL_attend_merge, q, "merge", &args, sizeof args), (int64_t)args.heads * 32);
 }
 
 static void emit_sample_part(maker *m, ffai__cuda_kernel kernel, const ffai__cuda_sample_args *args,
@@ -562,13 +654,19 @@ ffai_status ffai__cuda_make_operations(ffai__cuda_class *of, ffai__cuda_run *run
         of->rows = FFAI__CUDA_FEW_ROWS;
     if (of->outputs == 1 && !all_rows_fit(&m))
         of->outputs = FFAI__CUDA_FEW_ROWS;
+    m.done = ffai__calloc(run->program->num_instructions, sizeof *m.done);
+    if (!m.done)
+        return ffai__fail_memory(err, "a step's operations", run->program->num_instructions * sizeof *m.done);
+    mark_folded(&m);
     emit_begin(&m);
     emit_angles(&m);
     for (size_t i = 0; i < run->program->num_instructions; i++) {
         m.index = i;
         m.instruction = &run->program->instructions[i];
-        emit_instruction(&m);
+        if (!m.done[i])
+            emit_instruction(&m);
     }
+    ffai__free(m.done);
     if (m.failed)
         return ffai__fail_memory(err, "a step's operations", m.capacity * sizeof *of->operations);
     return FFAI_OK;

@@ -32,6 +32,12 @@ static uint64_t max_rows(const ffai__cuda_run *run, const ffai__value_info *info
     return (uint64_t)(info->rows == FFAI__ROWS_R ? run->options.max_outputs : run->options.max_rows);
 }
 
+static void stretch(ffai__lifetime *lifetimes, ffai__value value, size_t death)
+{
+    if (lifetimes[value].death < death)
+        lifetimes[value].death = death;
+}
+
 /* What is folded into another kernel is written earlier and read later than the program says. */
 static void stretch_lifetimes(ffai__lifetime *lifetimes, const ffai__cuda_run *run)
 {
@@ -40,11 +46,14 @@ static void stretch_lifetimes(ffai__lifetime *lifetimes, const ffai__cuda_run *r
         return;
     for (size_t n = program->num_instructions; n-- > 0;) {
         const ffai__instruction *instruction = &program->instructions[n];
-        if (instruction->op == FFAI__OP_rms_norm || instruction->op == FFAI__OP_select_rows) {
-            ffai__lifetime *x = &lifetimes[instruction->in[0]];
-            const ffai__lifetime *y = &lifetimes[instruction->out[0]];
-            x->death = y->death > x->death ? y->death : x->death;
+        ffai__fold_attention fold;
+        if (instruction->op == FFAI__OP_attention && ffai__fold_attention_find(&fold, program, n)) {
+            stretch(lifetimes, fold.q, n);
+            stretch(lifetimes, fold.k, n);
+            stretch(lifetimes, fold.v, n);
         }
+        if (instruction->op == FFAI__OP_rms_norm || instruction->op == FFAI__OP_select_rows)
+            stretch(lifetimes, instruction->in[0], lifetimes[instruction->out[0]].death);
         if (instruction->op == FFAI__OP_swiglu) {
             const size_t product = (size_t)program->values[instruction->in[0]].producer;
             ffai__lifetime *y = &lifetimes[instruction->out[0]];
@@ -118,24 +127,36 @@ static void place_prepared(layout *l, ffai__cuda_run *run)
     run->sums = append(l, tiles, spans * 8 * 4 * 8 * sizeof(float));
 }
 
+/* Parts that a context is cut into at most: as many blocks as the device runs at once, of 256 positions or more. */
+static int32_t choose_splits(const ffai__cuda_run *run, int kv_heads, int head_dim)
+{
+    const int64_t stretches = (run->options.max_context + FFAI__CUDA_STRETCH - 1) / FFAI__CUDA_STRETCH;
+    const int64_t wanted = (int64_t)run->plan->opened.multiprocessors * (head_dim > 64 ? 1 : 2) / kv_heads;
+    const int64_t splits = wanted < stretches ? wanted : stretches;
+    return splits > 1 ? (int32_t)splits : 1;
+}
+
 static void place_attention(layout *l, ffai__cuda_run *run)
 {
     const ffai__program *program = run->program;
     uint64_t floats = 0;
-    int kv_heads = 1;
+    uint64_t blocks = 0;
+    run->splits = 1;
     for (size_t i = 0; i < program->num_instructions; i++) {
         if (program->instructions[i].op != FFAI__OP_attention)
             continue;
+        const int head_dim = program->instructions[i].attributes.attention.head_dim;
+        const int kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
         const uint64_t heads = (uint64_t)program->instructions[i].attributes.attention.num_attention_heads;
-        const uint64_t own = heads * ((uint64_t)program->instructions[i].attributes.attention.head_dim + 2);
+        const uint64_t own = heads * ((uint64_t)head_dim + 2);
+        const int32_t splits = choose_splits(run, kv_heads, head_dim);
         floats = own > floats ? own : floats;
-        if (program->instructions[i].attributes.attention.num_key_value_heads > kv_heads)
-            kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
+        blocks = heads > blocks ? heads : blocks;
+        run->splits = splits > run->splits ? splits : run->splits;
     }
-    const int64_t stretches = (run->options.max_context + FFAI__CUDA_STRETCH - 1) / FFAI__CUDA_STRETCH;
-    const int64_t wanted = (2 * run->plan->opened.multiprocessors + kv_heads - 1) / kv_heads;
-    run->splits = (int32_t)(wanted < stretches ? wanted : stretches);
     run->partials = append(l, FFAI__CUDA_FEW_ROWS * (uint64_t)run->splits, floats * sizeof(float));
+    run->arrived_bytes = FFAI__CUDA_FEW_ROWS * blocks * sizeof(uint32_t);
+    run->arrived = append(l, 1, run->arrived_bytes);
 }
 
 /* A step's data. */

@@ -240,7 +240,8 @@ typedef struct ffai__cuda_rope_args {
     int32_t head_dim, dims;
 } ffai__cuda_rope_args;
 
-/* A layer's keys and values: [pages][2][heads][32][head_dim], keys before values. */
+/* A layer's keys and values: a page has keys [heads][32][head_dim] and, behind all of them, values
+ * [heads][head_dim][32], so that both lie as tensor cores take them: numbers that are summed over side by side. */
 typedef struct ffai__cuda_store {
     uint8_t *pages;
     int64_t page_bytes;
@@ -271,6 +272,28 @@ typedef struct ffai__cuda_attention_args {
     float scale;
     int64_t window; /* 0: all */
 } ffai__cuda_attention_args;
+
+/* attend_few_<format>_<head_dim>: the same for few rows and stores of 16 bits, by tensor cores. A block takes a row, a
+ * key/value head (and eight of its query heads), and a part of the context; the last one to come to its end puts the
+ * parts together. With `fused` it takes the heads as the products left them, norms and turns them, and stores the row's
+ * keys and values, which only a step of one row may leave to it. */
+enum { FFAI__CUDA_FEW_WARPS = 8, FFAI__CUDA_FEW_HEADS = 8 };
+/* Of shared memory: queries and each warp's sums, then some numbers a head. */
+#define FFAI__CUDA_FEW_SHARED_BYTES(head_dim)                                                                          \
+    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim) * 4 +                                             \
+     (1 + 2 * FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * 4 + 16)
+
+typedef struct ffai__cuda_attend_few_args {
+    ffai__cuda_attention_args attention;
+    const float *keys, *values; /* [T][kv heads][head_dim], fused */
+    const float *q_norm;        /* [head_dim] or NULL, fused */
+    const float *k_norm;
+    float q_eps, k_eps;
+    const float *angles; /* [T][2][dims / 2] or NULL, fused */
+    int32_t dims;
+    int32_t fused;
+    uint32_t *arrived; /* [T][kv heads][groups of query heads] blocks at their end; 0 between steps */
+} ffai__cuda_attend_few_args;
 
 /* sample_best, sample_weigh, sample_draw, in this order: of each output row's logits an id is drawn, and goes to the
  * sequence's history and to `drawn`; the logits stay as they are. Where ffai__cuda_draws_fill says so, sample_best

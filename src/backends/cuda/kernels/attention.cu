@@ -1,9 +1,7 @@
 /* Rotary positions, keys and values in pages, and attention over them. */
-#include "device.cuh"
-#include "args.h"
+#include "pages.cuh"
 
-enum { THREADS = 256, WARP = 32, PAGE_TOKENS = 32, HEADS_AT_ONCE = FFAI__CUDA_ATTEND_HEADS };
-enum { STORE_F16, STORE_BF16, STORE_F32 }; /* ffai__store_format */
+enum { THREADS = 256, WARP = 32, HEADS_AT_ONCE = FFAI__CUDA_ATTEND_HEADS };
 
 /* A thread has one pair of one head, or an element behind the rotary ones. */
 KERNEL(rope, ffai__cuda_rope_args, THREADS)
@@ -33,41 +31,6 @@ KERNEL(rope, ffai__cuda_rope_args, THREADS)
     }
 }
 
-DEVICE uint32_t page_of(const ffai__cuda_step &step, const ffai__cuda_store &store, int slot, int64_t position)
-{
-    return step.tables[slot * step.table_stride + store.group * step.max_pages + position / PAGE_TOKENS];
-}
-
-/* Where a position's keys of a head lie, in elements from the start of the pages; values: behind all heads' keys. */
-DEVICE int64_t key_index(const ffai__cuda_store &store, int head, int64_t position)
-{
-    return (head * PAGE_TOKENS + position % PAGE_TOKENS) * (int64_t)store.head_dim;
-}
-
-DEVICE int64_t all_keys(const ffai__cuda_store &store)
-{
-    return (int64_t)store.heads * PAGE_TOKENS * store.head_dim;
-}
-
-DEVICE void store_number(uint8_t *page, int64_t index, float value, int format)
-{
-    if (format == STORE_F32) {
-        reinterpret_cast<float *>(page)[index] = value;
-        return;
-    }
-    const float most = 65504.0f;
-    const float near = value > most ? most : value < -most ? -most : value;
-    reinterpret_cast<uint16_t *>(page)[index] = format == STORE_F16 ? f32_to_f16(near) : f32_to_bf16(value);
-}
-
-DEVICE float stored_number(const uint8_t *page, int64_t index, int format)
-{
-    if (format == STORE_F32)
-        return reinterpret_cast<const float *>(page)[index];
-    const uint16_t bits = reinterpret_cast<const uint16_t *>(page)[index];
-    return format == STORE_F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
-}
-
 KERNEL(kv_store, ffai__cuda_kv_store_args, THREADS)
 {
     wait_for_previous();
@@ -79,10 +42,10 @@ KERNEL(kv_store, ffai__cuda_kv_store_args, THREADS)
         const ffai__cuda_row row = args.step.rows[at / columns];
         const int64_t column = at % columns;
         uint8_t *page = store.pages + page_of(args.step, store, row.slot, row.position) * store.page_bytes;
-        const int64_t index =
-            key_index(store, (int)(column / store.head_dim), row.position) + column % store.head_dim;
-        store_number(page, index, args.keys[at], store.format);
-        store_number(page, all_keys(store) + index, args.values[at], store.format);
+        const int head = (int)(column / store.head_dim);
+        const int d = (int)(column % store.head_dim);
+        store_number(page, key_index(store, head, row.position) + d, args.keys[at], store.format);
+        store_number(page, value_index(store, head, d, row.position), args.values[at], store.format);
     }
 }
 
@@ -167,7 +130,7 @@ DEVICE void add_values(const attend_frame &f, int64_t begin, int64_t first)
         float sum = f.sums[i];
         for (int64_t p = from; p < to; p++)
             sum = fmaf(weights[p - begin],
-                       stored_number(page_at(f, p), all_keys(store) + key_index(store, f.kv_head, p) + d, store.format), sum);
+                       stored_number(page_at(f, p), value_index(store, f.kv_head, d, p), store.format), sum);
         f.sums[i] = sum;
     }
 }

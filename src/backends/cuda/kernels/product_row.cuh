@@ -121,13 +121,6 @@ template <int SUBGROUPS> struct tile_sums {
     float c[SUBGROUPS][TILES][4];
 };
 
-/* One step of a tile: a times each piece of x. */
-template <int STEP>
-DEVICE void multiply_step(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&x)[8])
-{
-    mma_bf16(c, a, x[2 * STEP], x[2 * STEP + 1]);
-}
-
 /* Four steps of a tile, subgroup by subgroup. */
 template <int SUBGROUPS>
 DEVICE void multiply_pairs(tile_sums<SUBGROUPS> &sums, int tile, const uint32_t (&pairs)[PAIRS], const uint32_t (&x)[8])
@@ -182,8 +175,23 @@ template <int FORMAT> DEVICE void unpack_pairs(uint32_t (&pairs)[PAIRS], const u
     }
 }
 
-/* What the magic numbers add for each unit of x. */
-template <int FORMAT> constexpr float magic_of = FORMAT == 8 ? 128.0f + 2048.0f : 128.0f;
+/* What the magic numbers add for each unit of x. Sums of tensor cores lose their last bits to them, less than an input
+ * that is rounded at all; where inputs are taken whole, they are taken out beforehand. */
+template <int FORMAT> DEVICE float magic_of(int num_pieces)
+{
+    return num_pieces == 3 ? 0.0f : FORMAT == 8 ? 128.0f + 2048.0f : 128.0f;
+}
+
+template <int FORMAT> DEVICE void take_out_magic(uint32_t (&pairs)[PAIRS], int num_pieces, int part)
+{
+    if constexpr (is_affine<FORMAT>) {
+        if (num_pieces < 3)
+            return;
+#pragma unroll
+        for (int p = 0; p < PAIRS; p++)
+            pairs[p] = subtract_bf16(pairs[p], part ? HIGH_MAGIC : MAGIC);
+    }
+}
 
 template <int FORMAT, int SUBGROUPS>
 DEVICE void multiply_span(tile_sums<SUBGROUPS> &sums, const uint32_t *words, const row_input &in, int span)
@@ -206,6 +214,7 @@ DEVICE void multiply_span(tile_sums<SUBGROUPS> &sums, const uint32_t *words, con
         for (int part = 0; part < weight_pieces<FORMAT>; part++) {
             uint32_t pairs[PAIRS];
             unpack_pairs<FORMAT>(pairs, words + tile * lane_words<FORMAT>, part);
+            take_out_magic<FORMAT>(pairs, in.num_pieces, part);
             multiply_pairs(sums, tile, pairs, x[0]);
             if (in.num_pieces > 1)
                 multiply_pairs(sums, tile, pairs, x[1]);
@@ -241,7 +250,7 @@ DEVICE float span_result(const tile_sums<SUBGROUPS> &sums, const ffai__cuda_matr
                 float bias;
                 read_scale(&scale, &bias, &m, scale_index(&m, unit, span, lane / 4, block, q));
                 const float sum = in.sums[(span * 8 + block) * SUBGROUPS + q];
-                result = fmaf(scale, own[half] - magic_of<FORMAT> * sum, fmaf(bias, sum, result));
+                result = fmaf(scale, own[half] - magic_of<FORMAT>(in.num_pieces) * sum, fmaf(bias, sum, result));
             }
         } else {
             result += own[0] + own[1];

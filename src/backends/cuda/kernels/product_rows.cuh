@@ -81,7 +81,7 @@ DEVICE void scale_block(rows_sums &results, const rows_sums (&sums)[SUBGROUPS], 
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const float sum = i % 2 ? x.y : x.x;
-                results.c[tile][i] = fmaf(scale[i / 2], sums[q].c[tile][i] - magic_of<FORMAT> * sum,
+                results.c[tile][i] = fmaf(scale[i / 2], sums[q].c[tile][i] - magic_of<FORMAT>(args.num_pieces) * sum,
                                           fmaf(bias[i / 2], sum, results.c[tile][i]));
             }
         }
@@ -113,6 +113,8 @@ DEVICE void multiply_tile(rows_sums &results, const rows_frame &f, int64_t unit,
             uint32_t a[4][4];
             unpack_pairs<FORMAT>(pairs[0], words[0], part);
             unpack_pairs<FORMAT>(pairs[1], words[1], part);
+            take_out_magic<FORMAT>(pairs[0], f.args->num_pieces, part);
+            take_out_magic<FORMAT>(pairs[1], f.args->num_pieces, part);
             block_pairs<FORMAT>(a, pairs[0], pairs[1], half);
             if constexpr (is_affine<FORMAT>) {
                 multiply_block<SUBGROUPS>(sums, a, f, span, tile * 2 + half);

@@ -1,0 +1,444 @@
+/* Attention of few rows over pages of 16-bit numbers.
+ *
+ * A warp takes whole pages. Rows 0 to 7 of mma.sync's A are the high halves of eight query heads' numbers and rows 8 to
+ * 15 what these lack, so that one product with 16-bit numbers has them to 16 bits and more. Keys are B as they lie: lane
+ * (g, t) takes 8 numbers at once of the key that stands for column g. The scores come out as A of the product with the
+ * values wants them, which are B as they lie too.
+ *
+ * A column of scores stands for position 8 * (column / 2) + 2 * tile + column % 2 of the page: so a lane's scores are of
+ * the eight positions that it loads together from a row of values. */
+#include "pages.cuh"
+
+enum { WARP = 32, WARPS = FFAI__CUDA_FEW_WARPS, HEADS = FFAI__CUDA_FEW_HEADS, THREADS = WARPS * WARP, KEY_TILES = 4 };
+
+/* Numbers of 16 bits: f16 or bf16. */
+template <int FORMAT> DEVICE uint16_t narrow(float value)
+{
+    return FORMAT == STORE_F16 ? f32_to_f16(value) : f32_to_bf16(value);
+}
+
+template <int FORMAT> DEVICE float widen(uint16_t bits)
+{
+    return FORMAT == STORE_F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+template <int FORMAT> DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+    if constexpr (FORMAT == STORE_F16)
+        mma_f16(c, a, b0, b1);
+    else
+        mma_bf16(c, a, b0, b1);
+}
+
+/* Two numbers as a pair and what the pair lacks. */
+template <int FORMAT> DEVICE void split_pair(uint32_t &high, uint32_t &low, float x, float y)
+{
+    const uint16_t x_high = narrow<FORMAT>(x);
+    const uint16_t y_high = narrow<FORMAT>(y);
+    high = x_high | (uint32_t)y_high << 16;
+    low = narrow<FORMAT>(x - widen<FORMAT>(x_high)) | (uint32_t)narrow<FORMAT>(y - widen<FORMAT>(y_high)) << 16;
+}
+
+/* A block's work. */
+typedef struct few_frame {
+    const ffai__cuda_attend_few_args *args;
+    int row, slot, position;
+    int first;      /* position that the row sees */
+    int kv_head;
+    int first_head; /* of its query heads, and how many */
+    int num_heads;
+    int splits; /* of them that have work */
+} few_frame;
+
+template <int HEAD_DIM> struct few_shared {
+    float q[HEADS][HEAD_DIM];
+    float unscale[HEADS]; /* what scores are multiplied with: q was made smaller where f16 would not hold it */
+    float largest[WARPS][HEADS];
+    float total[WARPS][HEADS];
+    float sums[WARPS][HEADS][HEAD_DIM];
+    uint32_t is_last;
+};
+static_assert(sizeof(few_shared<128>) <= FFAI__CUDA_FEW_SHARED_BYTES(128), "args.h");
+
+/* --- before the context: heads normed and turned --- */
+
+/* By one warp: x [head_dim] normed and turned, in place. */
+template <int HEAD_DIM>
+DEVICE void norm_and_turn(float *x, const float *norm, float eps, const ffai__cuda_attend_few_args &args, int row)
+{
+    const int lane = threadIdx.x % WARP;
+    if (norm) {
+        float squares = 0;
+        for (int d = lane; d < HEAD_DIM; d += WARP)
+            squares = fmaf(x[d], x[d], squares);
+        const float scale = 1.0f / sqrtf(warp_sum(squares) / (float)HEAD_DIM + eps);
+        for (int d = lane; d < HEAD_DIM; d += WARP)
+            x[d] = x[d] * scale * norm[d];
+        __syncwarp();
+    }
+    const int half = args.dims / 2;
+    for (int i = lane; args.angles && i < half; i += WARP) {
+        const float cosine = args.angles[2 * row * half + i];
+        const float sine = args.angles[(2 * row + 1) * half + i];
+        const float low = x[i];
+        const float high = x[i + half];
+        x[i] = low * cosine - high * sine;
+        x[i + half] = high * cosine + low * sine;
+    }
+    __syncwarp();
+}
+
+/* A warp for each query head; heads that are not there are zero. */
+template <int FORMAT, int HEAD_DIM> DEVICE void take_queries(few_shared<HEAD_DIM> &shared, const few_frame &f)
+{
+    const ffai__cuda_attend_few_args &args = *f.args;
+    const int lane = threadIdx.x % WARP;
+    const int head = threadIdx.x / WARP;
+    const bool there = head < f.num_heads;
+    float *q = shared.q[head];
+    const float *from =
+        args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + head) * HEAD_DIM;
+    for (int d = lane; d < HEAD_DIM; d += WARP)
+        q[d] = there ? from[d] : 0;
+    __syncwarp();
+    if (there && args.fused)
+        norm_and_turn<HEAD_DIM>(q, args.q_norm, args.q_eps, args, f.row);
+    float largest = 0;
+    for (int d = lane; d < HEAD_DIM; d += WARP)
+        largest = fmaxf(largest, fabsf(q[d]));
+    largest = warp_max(largest);
+    const float shrink = FORMAT == STORE_F16 && largest > 16384.0f ? 16384.0f / largest : 1.0f;
+    for (int d = lane; d < HEAD_DIM; d += WARP)
+        q[d] *= shrink;
+    if (lane == 0)
+        shared.unscale[head] = args.attention.scale * 1.44269504f / shrink; /* scores in powers of two */
+}
+
+/* The row's own key and value, by the block that has the page they go to. Uses the room of sums. */
+template <int HEAD_DIM> DEVICE void store_row(few_shared<HEAD_DIM> &shared, const few_frame &f)
+{
+    const ffai__cuda_attend_few_args &args = *f.args;
+    const ffai__cuda_store &store = args.attention.store;
+    const int lane = threadIdx.x % WARP;
+    const int warp = threadIdx.x / WARP;
+    uint8_t *page = store.pages + page_of(args.attention.step, store, f.slot, f.position) * store.page_bytes;
+    const int64_t from = ((int64_t)f.row * store.heads + f.kv_head) * HEAD_DIM;
+    if (warp == 0) {
+        float *key = shared.sums[0][0];
+        for (int d = lane; d < HEAD_DIM; d += WARP)
+            key[d] = args.keys[from + d];
+        __syncwarp();
+        norm_and_turn<HEAD_DIM>(key, args.k_norm, args.k_eps, args, f.row);
+        for (int d = lane; d < HEAD_DIM; d += WARP)
+            store_number(page, key_index(store, f.kv_head, f.position) + d, key[d], store.format);
+    } else if (warp == 1) {
+        for (int d = lane; d < HEAD_DIM; d += WARP)
+            store_number(page, value_index(store, f.kv_head, d, f.position), args.values[from + d], store.format);
+    }
+}
+
+/* --- a page --- */
+
+/* What a warp has of the context so far; lane (g, t): head g. */
+template <int HEAD_DIM> struct few_state {
+    uint32_t q[HEAD_DIM / 16][4];
+    float sums[HEAD_DIM / 8][4]; /* [tile of 8 dimensions] of the scores' high halves and, the last two, the rest */
+    float largest, total, unscale;
+};
+
+template <int FORMAT, int HEAD_DIM> DEVICE void begin_state(few_state<HEAD_DIM> &state, const few_shared<HEAD_DIM> &shared)
+{
+    const int g = threadIdx.x % WARP / 4;
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int step = 0; step < HEAD_DIM / 16; step++) {
+        const float *q = shared.q[g] + step / 2 * 32 + t * 8 + step % 2 * 4;
+        split_pair<FORMAT>(state.q[step][0], state.q[step][1], q[0], q[1]);
+        split_pair<FORMAT>(state.q[step][2], state.q[step][3], q[2], q[3]);
+    }
+#pragma unroll
+    for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
+        for (int i = 0; i < 4; i++)
+            state.sums[tile][i] = 0;
+    }
+    state.largest = -INFINITY;
+    state.total = 0;
+    state.unscale = shared.unscale[g];
+}
+
+/* Scores of the page's 32 positions: [tile][2], of head g and positions 8t + 2 * tile + 0 and 1. */
+template <int FORMAT, int HEAD_DIM>
+DEVICE void score_page(float (&scores)[KEY_TILES][2], const few_state<HEAD_DIM> &state, const uint16_t *keys)
+{
+    const int g = threadIdx.x % WARP / 4;
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int tile = 0; tile < KEY_TILES; tile++) {
+        const uint4 *row = reinterpret_cast<const uint4 *>(keys + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
+        float c[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (int i = 0; i < HEAD_DIM / 32; i++) {
+            const uint4 key = row[i * 4];
+            multiply<FORMAT>(c, state.q[2 * i], key.x, key.y);
+            multiply<FORMAT>(c, state.q[2 * i + 1], key.z, key.w);
+        }
+        scores[tile][0] = (c[0] + c[2]) * state.unscale;
+        scores[tile][1] = (c[1] + c[3]) * state.unscale;
+    }
+}
+
+/* Positions outside the row's window have no weight. */
+DEVICE void mask_scores(float (&scores)[KEY_TILES][2], const few_frame &f, int begin)
+{
+    const int t = threadIdx.x % 4;
+    for (int tile = 0; tile < KEY_TILES; tile++) {
+        for (int i = 0; i < 2; i++) {
+            const int position = begin + t * 8 + tile * 2 + i;
+            if (position > f.position || position < f.first)
+                scores[tile][i] = -INFINITY;
+        }
+    }
+}
+
+/* Scores become weights in the measure of the largest so far, and so do the sums. */
+template <int HEAD_DIM> DEVICE void weigh_page(float (&scores)[KEY_TILES][2], few_state<HEAD_DIM> &state)
+{
+    float largest = state.largest;
+    for (int tile = 0; tile < KEY_TILES; tile++)
+        largest = fmaxf(largest, fmaxf(scores[tile][0], scores[tile][1]));
+    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
+    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+    const float measure = largest == -INFINITY ? 0 : largest;
+    const float shrink = exp2f(state.largest - measure);
+    float total = 0;
+    for (int tile = 0; tile < KEY_TILES; tile++) {
+        for (int i = 0; i < 2; i++) {
+            scores[tile][i] = exp2f(scores[tile][i] - measure);
+            total += scores[tile][i];
+        }
+    }
+    state.total = fmaf(state.total, shrink, total);
+    state.largest = largest;
+    if (!__any_sync(~0u, shrink != 1.0f))
+        return;
+#pragma unroll
+    for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
+        for (int i = 0; i < 4; i++)
+            state.sums[tile][i] *= shrink;
+    }
+}
+
+/* Pairs of the lane's eight positions that the row sees: memory behind them may hold what is no number. */
+DEVICE uint32_t seen_pair(const few_frame &f, int begin, int pair)
+{
+    const int position = begin + threadIdx.x % 4 * 8 + pair * 2;
+    return (position <= f.position ? 0xFFFFu : 0) | (position + 1 <= f.position ? 0xFFFF0000u : 0);
+}
+
+template <int FORMAT, int HEAD_DIM>
+DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILES][2], const uint16_t *values,
+                     const few_frame &f, int begin)
+{
+    const int g = threadIdx.x % WARP / 4;
+    const int t = threadIdx.x % 4;
+    uint32_t a[2][4];
+    for (int step = 0; step < 2; step++) {
+        split_pair<FORMAT>(a[step][0], a[step][1], weights[2 * step][0], weights[2 * step][1]);
+        split_pair<FORMAT>(a[step][2], a[step][3], weights[2 * step + 1][0], weights[2 * step + 1][1]);
+    }
+    const bool whole = begin + PAGE_TOKENS - 1 <= f.position;
+#pragma unroll
+    for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
+        uint4 value = reinterpret_cast<const uint4 *>(values + (tile * 8 + g) * PAGE_TOKENS)[t];
+        if (!whole) {
+            value.x &= seen_pair(f, begin, 0);
+            value.y &= seen_pair(f, begin, 1);
+            value.z &= seen_pair(f, begin, 2);
+            value.w &= seen_pair(f, begin, 3);
+        }
+        multiply<FORMAT>(state.sums[tile], a[0], value.x, value.y);
+        multiply<FORMAT>(state.sums[tile], a[1], value.z, value.w);
+    }
+}
+
+/* The warp's pages: every WARPS * splits-th one. */
+template <int FORMAT, int HEAD_DIM> DEVICE void attend_pages(few_state<HEAD_DIM> &state, const few_frame &f)
+{
+    const ffai__cuda_attention_args &args = f.args->attention;
+    const int lane = threadIdx.x % WARP;
+    const int stride = WARPS * f.splits;
+    const int last = f.position / PAGE_TOKENS;
+    const uint32_t *table =
+        args.step.tables + f.slot * args.step.table_stride + args.store.group * args.step.max_pages;
+    uint32_t ids = 0; /* of the next 32 pages, one a lane */
+    int count = 0;
+    for (int page = f.first / PAGE_TOKENS + blockIdx.z * WARPS + threadIdx.x / WARP; page <= last; page += stride, count++) {
+        if (count % WARP == 0)
+            ids = page + lane * stride <= last ? table[page + lane * stride] : 0;
+        const uint8_t *at = args.store.pages + __shfl_sync(~0u, ids, count % WARP) * args.store.page_bytes;
+        const uint16_t *numbers = reinterpret_cast<const uint16_t *>(at);
+        float scores[KEY_TILES][2];
+        score_page<FORMAT>(scores, state, numbers + key_index(args.store, f.kv_head, 0));
+        mask_scores(scores, f, page * PAGE_TOKENS);
+        weigh_page(scores, state);
+        add_page<FORMAT>(state, scores, numbers + value_index(args.store, f.kv_head, 0, 0), f, page * PAGE_TOKENS);
+    }
+}
+
+/* --- after it: warps, then blocks, put together --- */
+
+template <int HEAD_DIM> DEVICE void leave_state(few_shared<HEAD_DIM> &shared, const few_state<HEAD_DIM> &state)
+{
+    const int warp = threadIdx.x / WARP;
+    const int g = threadIdx.x % WARP / 4;
+    const int t = threadIdx.x % 4;
+    float total = state.total;
+    total += __shfl_xor_sync(~0u, total, 1);
+    total += __shfl_xor_sync(~0u, total, 2);
+#pragma unroll
+    for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
+        shared.sums[warp][g][tile * 8 + t * 2] = state.sums[tile][0] + state.sums[tile][2];
+        shared.sums[warp][g][tile * 8 + t * 2 + 1] = state.sums[tile][1] + state.sums[tile][3];
+    }
+    if (t == 0) {
+        shared.largest[warp][g] = state.largest;
+        shared.total[warp][g] = total;
+    }
+}
+
+/* How much a part's sums weigh beside those of the part with the largest score. */
+DEVICE float weight_of(float largest, float most)
+{
+    return largest == -INFINITY ? 0 : exp2f(largest - most);
+}
+
+template <int HEAD_DIM> DEVICE float *partial_of(const few_frame &f, int head, int split)
+{
+    const ffai__cuda_attention_args &args = f.args->attention;
+    return args.partials + (((int64_t)f.row * args.heads + f.first_head + head) * args.splits + split) * (HEAD_DIM + 2);
+}
+
+/* The block's own result: whole if it has no others beside it. */
+template <int HEAD_DIM> DEVICE void join_warps(const few_shared<HEAD_DIM> &shared, const few_frame &f)
+{
+    for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
+        const int head = i / HEAD_DIM;
+        const int d = i % HEAD_DIM;
+        float most = -INFINITY;
+        for (int warp = 0; warp < WARPS; warp++)
+            most = fmaxf(most, shared.largest[warp][head]);
+        float sum = 0;
+        float total = 0;
+        for (int warp = 0; warp < WARPS; warp++) {
+            const float weight = weight_of(shared.largest[warp][head], most);
+            sum = fmaf(weight, shared.sums[warp][head][d], sum);
+            total = fmaf(weight, shared.total[warp][head], total);
+        }
+        if (f.splits == 1) {
+            f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] = sum / total;
+            continue;
+        }
+        float *partial = partial_of<HEAD_DIM>(f, head, blockIdx.z);
+        partial[d] = sum;
+        if (d == 0) {
+            partial[HEAD_DIM] = most;
+            partial[HEAD_DIM + 1] = total;
+        }
+    }
+}
+
+template <int HEAD_DIM> DEVICE void join_blocks(const few_frame &f)
+{
+    for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
+        const int head = i / HEAD_DIM;
+        const int d = i % HEAD_DIM;
+        float most = -INFINITY;
+        for (int split = 0; split < f.splits; split++)
+            most = fmaxf(most, partial_of<HEAD_DIM>(f, head, split)[HEAD_DIM]);
+        float sum = 0;
+        float total = 0;
+        for (int split = 0; split < f.splits; split++) {
+            const float *partial = partial_of<HEAD_DIM>(f, head, split);
+            const float weight = weight_of(partial[HEAD_DIM], most);
+            sum = fmaf(weight, partial[d], sum);
+            total = fmaf(weight, partial[HEAD_DIM + 1], total);
+        }
+        f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] = sum / total;
+    }
+}
+
+/* Whether all the others have left their parts. */
+template <int HEAD_DIM> DEVICE bool comes_last(few_shared<HEAD_DIM> &shared, const few_frame &f)
+{
+    uint32_t *arrived = f.args->arrived + (int64_t)blockIdx.x * gridDim.y + blockIdx.y;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        shared.is_last = atomicAdd(arrived, 1u) == (uint32_t)f.splits - 1;
+        if (shared.is_last)
+            *arrived = 0;
+    }
+    __syncthreads();
+    __threadfence();
+    return shared.is_last;
+}
+
+template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> &shared, few_frame &f)
+{
+    const int pages = f.position / PAGE_TOKENS - f.first / PAGE_TOKENS + 1;
+    const int wanted = (pages + WARPS - 1) / WARPS;
+    f.splits = wanted < (int)gridDim.z ? wanted : (int)gridDim.z;
+    if ((int)blockIdx.z >= f.splits)
+        return;
+    take_queries<FORMAT>(shared, f);
+    if (f.args->fused && (int)blockIdx.z == (pages - 1) / WARPS % f.splits)
+        store_row(shared, f);
+    __syncthreads();
+    few_state<HEAD_DIM> state;
+    begin_state<FORMAT>(state, shared);
+    attend_pages<FORMAT>(state, f);
+    leave_state(shared, state);
+    __syncthreads();
+    join_warps(shared, f);
+    if (f.splits > 1 && comes_last(shared, f))
+        join_blocks<HEAD_DIM>(f);
+}
+
+/* Grid: rows, key/value heads times groups of eight query heads, parts of the context. */
+template <int FORMAT, int HEAD_DIM> DEVICE void attend_few(const ffai__cuda_attend_few_args &args)
+{
+    DYNAMIC_SHARED(few_shared<HEAD_DIM>, shared);
+    wait_for_previous();
+    let_next_begin();
+    const ffai__cuda_attention_args &attention = args.attention;
+    const int group = attention.heads / attention.store.heads;
+    const int sets = (group + HEADS - 1) / HEADS;
+    few_frame f = {};
+    f.args = &args;
+    f.row = blockIdx.x;
+    if (f.row >= attention.step.sizes->num_rows)
+        return;
+    f.slot = attention.step.rows[f.row].slot;
+    f.position = attention.step.rows[f.row].position;
+    f.first = attention.window && f.position >= attention.window ? f.position - (int)attention.window + 1 : 0;
+    f.kv_head = blockIdx.y / sets;
+    const int before = blockIdx.y % sets * HEADS;
+    f.first_head = f.kv_head * group + before;
+    f.num_heads = group - before < HEADS ? group - before : HEADS;
+    attend_row<FORMAT>(*shared, f);
+}
+
+#define ATTEND_FEW(head_dim)                                                                                           \
+    KERNEL(attend_few_f16_##head_dim, ffai__cuda_attend_few_args, THREADS)                                             \
+    {                                                                                                                  \
+        attend_few<STORE_F16, head_dim>(args);                                                                         \
+    }                                                                                                                  \
+    KERNEL(attend_few_bf16_##head_dim, ffai__cuda_attend_few_args, THREADS)                                            \
+    {                                                                                                                  \
+        attend_few<STORE_BF16, head_dim>(args);                                                                        \
+    }
+
+ATTEND_FEW(32)
+ATTEND_FEW(64)
+ATTEND_FEW(96)
+ATTEND_FEW(128)
