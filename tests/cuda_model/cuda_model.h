@@ -529,7 +529,19 @@ DEVICE unsigned __reduce_xor_sync(uint32_t mask, unsigned value)
 /* c [16][8] += a [16][16] * b [16][8], in the fragments that device.cuh describes. */
 DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
-    cuda_model_mma(c, a, b0, b1);
+    cuda_model_mma(c, a, b0, b1, CUDA_MODEL_BF16);
+}
+
+DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+    cuda_model_mma(c, a, b0, b1, CUDA_MODEL_F16);
+}
+
+DEVICE uint32_t subtract_bf16(uint32_t a, uint32_t b)
+{
+    const float low = float_of(a << 16) - float_of(b << 16);
+    const float high = float_of(a & 0xFFFF0000u) - float_of(b & 0xFFFF0000u);
+    return bits_of(low) >> 16 | (bits_of(high) & 0xFFFF0000u);
 }
 
 /* Atomics give what was there before. No thread runs meanwhile, so they are plain. */

@@ -174,24 +174,22 @@ uint32_t cuda_model_reduce(cuda_model_reduction what, uint32_t mask, uint32_t va
 
 typedef float row_of_b __attribute__((vector_size(32)));
 
-static float low_half(uint32_t pair)
+/* A number of 16 bits, exactly. */
+static float widen(uint32_t bits, cuda_model_number kind)
 {
-    const uint32_t bits = pair << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float high_half(uint32_t pair)
-{
-    const uint32_t bits = pair & 0xFFFF0000u;
-    float value;
-    memcpy(&value, &bits, sizeof value);
+    const uint32_t magnitude = bits & 0x7FFFu;
+    uint32_t wide = bits << 16;
+    float value = (float)magnitude * 0x1p-24f;
+    if (kind == CUDA_MODEL_F16 && magnitude < 0x400u)
+        return bits & 0x8000u ? -value : value;
+    if (kind == CUDA_MODEL_F16) /* infinities and what is no number have the largest exponent in both */
+        wide = (bits & 0x8000u) << 16 | (magnitude >= 0x7C00u ? 0x7F800000u | magnitude << 13 : (magnitude + 0x1C000u) << 13);
+    memcpy(&value, &wide, sizeof value);
     return value;
 }
 
 /* Lane 4 g + t has of a the rows g and g + 8, of b the column g; columns of a and rows of b 2t, 2t + 1 and 8 more. */
-static void gather(float (*a)[16], row_of_b *b, const meeting *m)
+static void gather(float (*a)[16], row_of_b *b, const meeting *m, cuda_model_number kind)
 {
     for (unsigned lane = 0; lane < LANES; lane++) {
         const unsigned g = lane / 4;
@@ -199,12 +197,12 @@ static void gather(float (*a)[16], row_of_b *b, const meeting *m)
         uint32_t words[6];
         memcpy(words, m->operands[lane], sizeof words);
         for (unsigned i = 0; i < 4; i++) {
-            a[g + i % 2 * 8][k + i / 2 * 8] = low_half(words[i]);
-            a[g + i % 2 * 8][k + i / 2 * 8 + 1] = high_half(words[i]);
+            a[g + i % 2 * 8][k + i / 2 * 8] = widen(words[i] & 0xFFFFu, kind);
+            a[g + i % 2 * 8][k + i / 2 * 8 + 1] = widen(words[i] >> 16, kind);
         }
         for (unsigned i = 0; i < 2; i++) {
-            b[k + i * 8][g] = low_half(words[4 + i]);
-            b[k + i * 8 + 1][g] = high_half(words[4 + i]);
+            b[k + i * 8][g] = widen(words[4 + i] & 0xFFFFu, kind);
+            b[k + i * 8 + 1][g] = widen(words[4 + i] >> 16, kind);
         }
     }
 }
@@ -217,11 +215,11 @@ static float *sums_of_lane(const meeting *m, unsigned lane)
 }
 
 /* One lane does it for all, with vectors along b's columns. */
-static void multiply(const meeting *m)
+static void multiply(const meeting *m, cuda_model_number kind)
 {
     float a[16][16];
     row_of_b b[16];
-    gather(a, b, m);
+    gather(a, b, m, kind);
     for (unsigned row = 0; row < 16; row++) {
         row_of_b sum;
         for (unsigned column = 0; column < 8; column++)
@@ -233,9 +231,9 @@ static void multiply(const meeting *m)
     }
 }
 
-void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
+void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind)
 {
-    static const char operation[] = "mma_bf16";
+    const char *const operation = kind == CUDA_MODEL_F16 ? "mma_f16" : "mma_bf16";
     const uint32_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
     uint64_t operands[4];
     memcpy(operands, words, sizeof words);
@@ -244,6 +242,6 @@ void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
     if (m->arrived != UINT32_MAX)
         cuda_model_fault("%s without lanes 0x%08x, which have ended", operation, ~m->arrived);
     if (m->inside == m->arrived)
-        multiply(m);
+        multiply(m, kind);
     leave(m);
 }

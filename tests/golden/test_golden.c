@@ -51,6 +51,7 @@ static const setup setups[] = {
     {"cuda f32 activations, unfused", "cuda", "none", 0, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
     {"cuda default", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cuda default, chunks of 7", "cuda", "all", 0, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
+    {"cuda default, chunks of 1", "cuda", "all", 0, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cuda default, unfused, chunks of 1", "cuda", "none", 0, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
 };
 

@@ -33,9 +33,9 @@ template <int FORMAT> constexpr int lane_words = FORMAT == FFAI__CUDA_F16 ? 16 :
 /* Words of four tiles: a span's, of one lane. */
 template <int FORMAT> constexpr int span_words = 4 * lane_words<FORMAT>;
 
-/* 128 + q as bf16 pairs: q has at most 7 bits, as many as the mantissa. */
-enum { MAGIC = 0x43004300 };
-constexpr float magic_value = 128.0f;
+/* 128 + q as bf16 pairs: q has at most 7 bits, as many as the mantissa. Eight bits are two nibbles: 128 + low, and
+ * 2048 + 16 * high. */
+enum { MAGIC = 0x43004300, HIGH_MAGIC = 0x45004500 };
 
 
 /* 16 pairs of codes from `BITS` words, each with the magic number. A word's two halves hold the two codes of its pairs,
@@ -97,9 +97,6 @@ template <> struct codes<6> {
         }
     }
 };
-
-/* Eight bits are two nibbles: 128 + low, and 2048 + 16 * high. */
-enum { HIGH_MAGIC = 0x45004500 };
 
 template <> struct codes<8> {
     DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
