@@ -2,7 +2,7 @@
 /* Every fixture of tests/golden against the engine: layer 0, logits, and greedy tokens, on the backends.
  *
  * usage: test_golden [part of a fixture's name]; FFAI_ISA chooses the tier, FFAI_GOLDEN_BACKEND=cuda that backend and
- * no other
+ * no other, FFAI_GOLDEN_FOLDER where the fixtures are if not where this was built
  * Closes with a line of counts. A fixture whose checkpoint is not on this machine is counted as skipped. */
 #include <dirent.h>
 #include <inttypes.h>
@@ -355,7 +355,8 @@ int main(int argc, char **argv)
         printf("skipped: this machine cannot run the tier %s\n", getenv("FFAI_ISA"));
         return 77;
     }
-    walk(FFAI_SOURCE_DIR "/tests/golden", argc > 1 ? argv[1] : NULL);
+    const char *folder = getenv("FFAI_GOLDEN_FOLDER");
+    walk(folder ? folder : FFAI_SOURCE_DIR "/tests/golden", argc > 1 ? argv[1] : NULL);
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed || passed == 0;
 }
