@@ -39,12 +39,11 @@ static unsigned next_lane(uint32_t mask, unsigned lane)
 static int next_thread(void)
 {
     const block *b = &cuda_model_block;
-    const unsigned warps = (b->threads + LANES - 1) / LANES;
     const unsigned current = b->current / LANES;
     if (b->warps[current].can_go_on)
         return (int)(current * LANES + next_lane(b->warps[current].can_go_on, b->current % LANES));
-    for (unsigned i = 1; i < warps; i++) {
-        const unsigned w = (current + (b->backwards ? warps - i : i)) % warps;
+    for (unsigned i = 1; i < b->num_warps; i++) {
+        const unsigned w = (current + (b->backwards ? b->num_warps - i : i)) % b->num_warps;
         if (b->warps[w].can_go_on)
             return (int)(w * LANES + next_lane(b->warps[w].can_go_on, b->backwards ? 0 : LANES - 1));
     }
@@ -54,7 +53,7 @@ static int next_thread(void)
 static size_t describe_barrier(char *text, size_t room)
 {
     const block *b = &cuda_model_block;
-    for (unsigned w = 0; w < MOST_WARPS; w++) {
+    for (unsigned w = 0; w < b->num_warps; w++) {
         if (b->warps[w].at_barrier)
             return (size_t)snprintf(text, room, "; %u of %u threads wait at __syncthreads, the first is thread %u",
                                     b->at_barrier, b->live,
@@ -66,7 +65,7 @@ static size_t describe_barrier(char *text, size_t room)
 static size_t describe_meeting(char *text, size_t room)
 {
     const block *b = &cuda_model_block;
-    for (unsigned w = 0; w < MOST_WARPS; w++) {
+    for (unsigned w = 0; w < b->num_warps; w++) {
         const meeting *m = b->warps[w].waiting;
         if (b->warps[w].live && m)
             return (size_t)snprintf(text, room,
@@ -96,7 +95,7 @@ void cuda_model_let_others_run(void)
 static void open_barrier(void)
 {
     block *b = &cuda_model_block;
-    for (unsigned w = 0; w < MOST_WARPS; w++) {
+    for (unsigned w = 0; w < b->num_warps; w++) {
         b->warps[w].can_go_on |= b->warps[w].at_barrier;
         b->warps[w].at_barrier = 0;
     }
@@ -185,27 +184,42 @@ void cuda_model_abandon(void)
     __builtin_unreachable();
 }
 
-static void set_warp(warp *w, unsigned lanes)
+/* As many as a warp can need: a lane is in one at most. */
+static void free_meetings(void)
 {
-    w->live = lanes >= LANES ? UINT32_MAX : (UINT32_C(1) << lanes) - 1;
-    w->can_go_on = w->live;
-    w->at_barrier = 0;
-    w->waiting = NULL;
-    w->free = NULL;
-    for (unsigned i = 0; i < LANES + 1; i++) {
-        w->meetings[i].next = w->free;
-        w->free = &w->meetings[i];
+    static meeting meetings[MOST_WARPS][LANES];
+    for (unsigned w = 0; w < MOST_WARPS; w++) {
+        warp *of = &cuda_model_block.warps[w];
+        of->waiting = NULL;
+        of->free = NULL;
+        for (unsigned i = 0; i < LANES; i++) {
+            meetings[w][i].next = of->free;
+            of->free = &meetings[w][i];
+        }
     }
+}
+
+/* After a fault threads and meetings are left in the middle of something. */
+static void begin_anew(void)
+{
+    for (unsigned i = 0; i < num_threads; i++)
+        fiber_restart(&threads[i], i, live);
+    free_meetings();
 }
 
 static void begin_block(void)
 {
     block *b = &cuda_model_block;
+    b->num_warps = (b->threads + LANES - 1) / LANES;
     b->live = b->threads;
     b->at_barrier = 0;
     b->failed = false;
-    for (unsigned w = 0; w < MOST_WARPS; w++)
-        set_warp(&b->warps[w], b->threads > w * LANES ? b->threads - w * LANES : 0);
+    for (unsigned w = 0; w < b->num_warps; w++) {
+        const unsigned lanes = b->threads - w * LANES;
+        b->warps[w].live = lanes >= LANES ? UINT32_MAX : (UINT32_C(1) << lanes) - 1;
+        b->warps[w].can_go_on = b->warps[w].live;
+        b->warps[w].at_barrier = 0;
+    }
     b->current = b->backwards ? b->threads - 1 : 0;
     threadIdx = (cuda_model_index){.x = b->current};
 }
@@ -213,11 +227,11 @@ static void begin_block(void)
 bool cuda_model_run_block(void)
 {
     block *b = &cuda_model_block;
+    if (!b->warps[0].free)
+        free_meetings();
     begin_block();
     fiber_switch(&host, &threads[b->current]);
-    if (b->failed) {
-        for (unsigned i = 0; i < num_threads; i++)
-            fiber_restart(&threads[i], i, live);
-    }
+    if (b->failed)
+        begin_anew();
     return !b->failed;
 }

@@ -26,13 +26,13 @@ typedef struct warp {
     uint32_t at_barrier; /* of these */
     meeting *waiting;
     meeting *free;
-    meeting meetings[LANES + 1]; /* a lane is in one at most, and holds on to one while it reads */
 } warp;
 
 typedef struct block {
     const cuda_model_kernel *kernel;
     const void *args;
     unsigned threads;
+    unsigned num_warps;
     unsigned live;
     unsigned at_barrier;
     unsigned current; /* the thread that runs */

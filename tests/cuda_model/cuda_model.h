@@ -537,11 +537,14 @@ DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
     cuda_model_mma(c, a, b0, b1, CUDA_MODEL_F16);
 }
 
+/* Pairs of bf16. A device rounds what is no bf16 number; kernels promise that all are. */
 DEVICE uint32_t subtract_bf16(uint32_t a, uint32_t b)
 {
-    const float low = float_of(a << 16) - float_of(b << 16);
-    const float high = float_of(a & 0xFFFF0000u) - float_of(b & 0xFFFF0000u);
-    return bits_of(low) >> 16 | (bits_of(high) & 0xFFFF0000u);
+    const uint32_t low = bits_of(float_of(a << 16) - float_of(b << 16));
+    const uint32_t high = bits_of(float_of(a & 0xFFFF0000u) - float_of(b & 0xFFFF0000u));
+    if ((low | high) & 0xFFFFu)
+        cuda_model_fault("subtract_bf16(0x%08x, 0x%08x), which has to be rounded", a, b);
+    return low >> 16 | high;
 }
 
 /* Atomics give what was there before. No thread runs meanwhile, so they are plain. */

@@ -18,8 +18,9 @@ typedef struct model_floats {
 
 typedef struct model_product {
     float *c;          /* [16][8] */
-    const uint16_t *a; /* [16][16], bf16 */
-    const uint16_t *b; /* [16][8], bf16 */
+    const uint16_t *a; /* [16][16] */
+    const uint16_t *b; /* [16][8] */
+    int64_t f16;       /* or bf16 */
 } model_product;
 
 /* What a thread is made to do wrong. */

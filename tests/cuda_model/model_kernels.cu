@@ -143,7 +143,10 @@ KERNEL(model_mma, model_product, 32)
     }
     for (int i = 0; i < 2; i++)
         b[i] = args.b[(k + i * 8) * 8 + g] | (uint32_t)args.b[(k + i * 8 + 1) * 8 + g] << 16;
-    mma_bf16(c, a, b[0], b[1]);
+    if (args.f16)
+        mma_f16(c, a, b[0], b[1]);
+    else
+        mma_bf16(c, a, b[0], b[1]);
     args.c[g * 8 + k] = c[0];
     args.c[g * 8 + k + 1] = c[1];
     args.c[(g + 8) * 8 + k] = c[2];
@@ -178,6 +181,13 @@ KERNEL(model_vocabulary, model_floats, 32)
     const uint32_t of_four = lane % 4 == 0 ? four.x : lane % 4 == 1 ? four.y : lane % 4 == 2 ? four.z : four.w;
     const bool same = of_four == one && (lane % 2 ? two.y : two.x) == one;
     args.out[64 + lane] = same ? float_of(one) : -1.0f;
+}
+
+/* out [i] = in [i] - in [count + i], pairs of bf16. */
+KERNEL(model_differences, model_words, 256)
+{
+    const uint32_t i = threadIdx.x;
+    args.out[i] = subtract_bf16(args.in[i], args.in[args.count + i]);
 }
 
 DEVICE int deeper(volatile int *above)

@@ -58,10 +58,10 @@ typedef enum cuda_model_reduction {
 
 uint32_t cuda_model_reduce(cuda_model_reduction what, uint32_t mask, uint32_t value);
 
-/* c [4] += a [4] * (b0, b1), in the fragments of mma.sync m16n8k16; products are exact, sums in float32 over k from 0.
- */
 typedef enum cuda_model_number { CUDA_MODEL_BF16, CUDA_MODEL_F16 } cuda_model_number;
 
+/* c [4] += a [4] * (b0, b1), in the fragments of mma.sync m16n8k16, of numbers of that kind; products are exact, sums
+ * in float32 over k from 0. */
 void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind);
 
 #ifdef __cplusplus

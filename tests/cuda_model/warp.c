@@ -172,10 +172,8 @@ uint32_t cuda_model_reduce(cuda_model_reduction what, uint32_t mask, uint32_t va
     return result;
 }
 
-typedef float row_of_b __attribute__((vector_size(32)));
-
 /* A number of 16 bits, exactly. */
-static float widen(uint32_t bits, cuda_model_number kind)
+static inline float widen(uint32_t bits, cuda_model_number kind)
 {
     const uint32_t magnitude = bits & 0x7FFFu;
     uint32_t wide = bits << 16;
@@ -183,13 +181,18 @@ static float widen(uint32_t bits, cuda_model_number kind)
     if (kind == CUDA_MODEL_F16 && magnitude < 0x400u)
         return bits & 0x8000u ? -value : value;
     if (kind == CUDA_MODEL_F16) /* infinities and what is no number have the largest exponent in both */
-        wide = (bits & 0x8000u) << 16 | (magnitude >= 0x7C00u ? 0x7F800000u | magnitude << 13 : (magnitude + 0x1C000u) << 13);
+        wide = (bits & 0x8000u) << 16 |
+               (magnitude >= 0x7C00u ? 0x7F800000u | magnitude << 13 : (magnitude + 0x1C000u) << 13);
     memcpy(&value, &wide, sizeof value);
     return value;
 }
 
+typedef struct product {
+    float a[16][16], b[16][8], c[16][8];
+} product;
+
 /* Lane 4 g + t has of a the rows g and g + 8, of b the column g; columns of a and rows of b 2t, 2t + 1 and 8 more. */
-static void gather(float (*a)[16], row_of_b *b, const meeting *m, cuda_model_number kind)
+static inline void gather_factors(product *p, const meeting *m, cuda_model_number kind)
 {
     for (unsigned lane = 0; lane < LANES; lane++) {
         const unsigned g = lane / 4;
@@ -197,38 +200,58 @@ static void gather(float (*a)[16], row_of_b *b, const meeting *m, cuda_model_num
         uint32_t words[6];
         memcpy(words, m->operands[lane], sizeof words);
         for (unsigned i = 0; i < 4; i++) {
-            a[g + i % 2 * 8][k + i / 2 * 8] = widen(words[i] & 0xFFFFu, kind);
-            a[g + i % 2 * 8][k + i / 2 * 8 + 1] = widen(words[i] >> 16, kind);
+            p->a[g + i % 2 * 8][k + i / 2 * 8] = widen(words[i] & 0xFFFFu, kind);
+            p->a[g + i % 2 * 8][k + i / 2 * 8 + 1] = widen(words[i] >> 16, kind);
         }
         for (unsigned i = 0; i < 2; i++) {
-            b[k + i * 8][g] = widen(words[4 + i] & 0xFFFFu, kind);
-            b[k + i * 8 + 1][g] = widen(words[4 + i] >> 16, kind);
+            p->b[k + i * 8][g] = widen(words[4 + i] & 0xFFFFu, kind);
+            p->b[k + i * 8 + 1][g] = widen(words[4 + i] >> 16, kind);
         }
     }
 }
 
-static float *sums_of_lane(const meeting *m, unsigned lane)
+/* Lane 4 g + t has of c columns 2t and 2t + 1 of rows g and g + 8. */
+static void exchange_sums(product *p, const meeting *m, bool give)
 {
-    float *sums = NULL;
-    memcpy(&sums, &m->operands[lane][3], sizeof sums);
-    return sums;
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        float *sums = NULL;
+        memcpy(&sums, &m->operands[lane][3], sizeof sums);
+        for (unsigned i = 0; i < 2; i++) {
+            float *two = &p->c[lane / 4 + i * 8][lane % 4 * 2];
+            memcpy(give ? &sums[i * 2] : two, give ? two : &sums[i * 2], 2 * sizeof *two);
+        }
+    }
 }
 
-/* One lane does it for all, with vectors along b's columns. */
-static void multiply(const meeting *m, cuda_model_number kind)
+typedef float four __attribute__((vector_size(16)));
+
+/* One lane does it for all, with vectors along the columns of b and c. */
+static void multiply(product *p)
 {
-    float a[16][16];
-    row_of_b b[16];
-    gather(a, b, m, kind);
+    four b[16][2];
+    memcpy(b, p->b, sizeof b);
     for (unsigned row = 0; row < 16; row++) {
-        row_of_b sum;
-        for (unsigned column = 0; column < 8; column++)
-            sum[column] = sums_of_lane(m, row % 8 * 4 + column / 2)[row / 8 * 2 + column % 2];
-        for (unsigned k = 0; k < 16; k++)
-            sum += a[row][k] * b[k];
-        for (unsigned column = 0; column < 8; column++)
-            sums_of_lane(m, row % 8 * 4 + column / 2)[row / 8 * 2 + column % 2] = sum[column];
+        four sums[2];
+        memcpy(sums, p->c[row], sizeof sums);
+        for (unsigned k = 0; k < 16; k++) {
+            const float factor = p->a[row][k];
+            sums[0] += factor * b[k][0];
+            sums[1] += factor * b[k][1];
+        }
+        memcpy(p->c[row], sums, sizeof sums);
     }
+}
+
+static void multiply_for_all(const meeting *m, cuda_model_number kind)
+{
+    product p;
+    if (kind == CUDA_MODEL_F16)
+        gather_factors(&p, m, CUDA_MODEL_F16);
+    else
+        gather_factors(&p, m, CUDA_MODEL_BF16);
+    exchange_sums(&p, m, false);
+    multiply(&p);
+    exchange_sums(&p, m, true);
 }
 
 void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind)
@@ -242,6 +265,6 @@ void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_
     if (m->arrived != UINT32_MAX)
         cuda_model_fault("%s without lanes 0x%08x, which have ended", operation, ~m->arrived);
     if (m->inside == m->arrived)
-        multiply(m, kind);
+        multiply_for_all(m, kind);
     leave(m);
 }

@@ -264,50 +264,6 @@ static void atomics_of_all_blocks_add_up(void **state)
     both_orders(check_atomics);
 }
 
-static uint16_t random_bf16(void)
-{
-    const float value = ldexpf((float)(random_word() % 511) - 255.0f, (int)(random_word() % 8) - 8);
-    return (uint16_t)(bits_of(value) >> 16); /* 8 bits of integer: exact */
-}
-
-static double of_bf16(uint16_t bits)
-{
-    return (double)float_of((uint32_t)bits << 16);
-}
-
-static void check_mma(void)
-{
-    float c[16][8];
-    double expected[16][8], size[16][8];
-    uint16_t a[16][16], b[16][8];
-    for (size_t i = 0; i < 256; i++)
-        a[i / 16][i % 16] = random_bf16();
-    for (size_t i = 0; i < 128; i++) {
-        b[i / 8][i % 8] = random_bf16();
-        c[i / 8][i % 8] = (float)(int32_t)random_word() * 0x1p-20f;
-    }
-    for (size_t i = 0; i < 128; i++) {
-        double sum = (double)c[i / 8][i % 8], magnitude = fabs(sum);
-        for (size_t k = 0; k < 16; k++) {
-            sum += of_bf16(a[i / 8][k]) * of_bf16(b[k][i % 8]);
-            magnitude += fabs(of_bf16(a[i / 8][k]) * of_bf16(b[k][i % 8]));
-        }
-        expected[i / 8][i % 8] = sum;
-        size[i / 8][i % 8] = magnitude;
-    }
-    const model_product args = {.c = c[0], .a = a[0], .b = b[0]};
-    CUDA_MODEL_RUN("model_mma", 1, 32, 0, &args);
-    for (size_t i = 0; i < 128; i++)
-        assert_true(fabs((double)c[i / 8][i % 8] - expected[i / 8][i % 8]) <= 16 * 0x1p-24 * size[i / 8][i % 8]);
-}
-
-static void a_product_of_fragments_is_that_of_matrices(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 20; i++)
-        both_orders(check_mma);
-}
-
 /* The value of sign, exponent and fraction as IEEE 754 defines them, and NAN. */
 static double meaning(uint32_t bits, int exponent_bits, int fraction_bits)
 {
@@ -325,6 +281,83 @@ static double meaning(uint32_t bits, int exponent_bits, int fraction_bits)
 static bool same_number(double a, double b)
 {
     return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b));
+}
+
+/* An integer of few bits over a power of two: one of either format, so that products are exact. */
+static uint16_t random_half(bool f16)
+{
+    const uint32_t sign = random_word() & 0x8000u;
+    return (uint16_t)(sign | (f16 ? random_word() % 0x4400u : 0x3C00u + random_word() % 0x0480u));
+}
+
+static double value_of(uint16_t bits, bool f16)
+{
+    return f16 ? meaning(bits, 5, 10) : meaning(bits, 8, 7);
+}
+
+static void check_mma_of(bool f16)
+{
+    float c[16][8];
+    double expected[16][8], size[16][8];
+    uint16_t a[16][16], b[16][8];
+    for (size_t i = 0; i < 256; i++)
+        a[i / 16][i % 16] = random_half(f16);
+    for (size_t i = 0; i < 128; i++) {
+        b[i / 8][i % 8] = random_half(f16);
+        c[i / 8][i % 8] = (float)(int32_t)random_word() * 0x1p-30f;
+    }
+    for (size_t i = 0; i < 128; i++) {
+        double sum = (double)c[i / 8][i % 8], magnitude = fabs(sum);
+        for (size_t k = 0; k < 16; k++) {
+            const double product = value_of(a[i / 8][k], f16) * value_of(b[k][i % 8], f16);
+            sum += product;
+            magnitude += fabs(product);
+        }
+        expected[i / 8][i % 8] = sum;
+        size[i / 8][i % 8] = magnitude;
+    }
+    const model_product args = {.c = c[0], .a = a[0], .b = b[0], .f16 = f16};
+    CUDA_MODEL_RUN("model_mma", 1, 32, 0, &args);
+    for (size_t i = 0; i < 128; i++)
+        assert_true(fabs((double)c[i / 8][i % 8] - expected[i / 8][i % 8]) <= 16 * 0x1p-24 * size[i / 8][i % 8]);
+}
+
+static void check_mma(void)
+{
+    for (int i = 0; i < 20; i++)
+        check_mma_of(i % 2);
+}
+
+static void a_product_of_fragments_is_that_of_matrices(void **state)
+{
+    (void)state;
+    both_orders(check_mma);
+}
+
+static void check_differences(void)
+{
+    uint32_t in[512], out[256];
+    const model_words args = {.out = out, .in = in, .count = 256};
+    for (size_t i = 0; i < 512; i++) { /* integers of at most 7 bits: so are their differences, with a sign */
+        const uint32_t low = bits_of((float)(random_word() % 128)) >> 16;
+        in[i] = low | (bits_of((float)(random_word() % 128)) & 0xFFFF0000u);
+    }
+    CUDA_MODEL_RUN("model_differences", 1, 256, 0, &args);
+    for (size_t i = 0; i < 256; i++) {
+        assert_true(float_of(out[i] << 16) == float_of(in[i] << 16) - float_of(in[256 + i] << 16));
+        assert_true(float_of(out[i] & 0xFFFF0000u) ==
+                    float_of(in[i] & 0xFFFF0000u) - float_of(in[256 + i] & 0xFFFF0000u));
+    }
+    in[7] = 0x3F803F80u;
+    in[256 + 7] = 0x39803980u; /* 1 - 2^-12 */
+    const char *fault = cuda_model_launch("model_differences", 1, 256, 0, &args, sizeof args);
+    assert_true(fault && strstr(fault, "thread 7: subtract_bf16(0x3f803f80, 0x39803980), which has to be rounded"));
+}
+
+static void differences_of_pairs_are_exact(void **state)
+{
+    (void)state;
+    both_orders(check_differences);
 }
 
 static void all_half_numbers_become_the_floats_they_mean(void **state)
@@ -517,7 +550,7 @@ static void what_a_device_refuses_does_not_run(void **state)
         assert_true(fault && strstr(fault, cases[i].words));
     }
     assert_string_equal(cuda_model_launch("nobody", 1, 1, 0, &args, sizeof args), "there is no kernel nobody");
-    assert_non_null(strstr(cuda_model_launch("model_mma", 1, 32, 0, &wrong, 8), "its arguments are 24 bytes, not 8"));
+    assert_non_null(strstr(cuda_model_launch("model_mma", 1, 32, 0, &wrong, 8), "its arguments are 32 bytes, not 8"));
 }
 
 int main(void)
@@ -533,6 +566,7 @@ int main(void)
         cmocka_unit_test_setup(lanes_of_two_masks_go_their_own_ways, forwards),
         cmocka_unit_test_setup(atomics_of_all_blocks_add_up, forwards),
         cmocka_unit_test_setup(a_product_of_fragments_is_that_of_matrices, forwards),
+        cmocka_unit_test_setup(differences_of_pairs_are_exact, forwards),
         cmocka_unit_test_setup(all_half_numbers_become_the_floats_they_mean, forwards),
         cmocka_unit_test_setup(floats_become_the_nearest_half_numbers, forwards),
         cmocka_unit_test_setup(sums_maxima_and_loads_are_right, forwards),
