@@ -537,6 +537,19 @@ DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
     cuda_model_mma(c, a, b0, b1, CUDA_MODEL_F16);
 }
 
+/* The model has no products of groups of warps. */
+typedef struct group_sums {
+    float c[1];
+} group_sums;
+
+DEVICE bool multiply_group_loop(group_sums &sums, const void *shared, int64_t count)
+{
+    (void)sums;
+    (void)shared;
+    (void)count;
+    return false;
+}
+
 /* Pairs of bf16. A device rounds what is no bf16 number; kernels promise that all are. */
 DEVICE uint32_t subtract_bf16(uint32_t a, uint32_t b)
 {

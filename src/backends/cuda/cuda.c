@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "machine.h"
 #include "message.h"
 #include "results.h"
 #include "sample.h"
@@ -127,12 +128,14 @@ static ffai_status make_classes(ffai__cuda_run *run, ffai_error *err)
     int32_t outputs[32];
     const size_t num_rows = list_rows(rows, run->options.max_rows);
     const size_t num_outputs = list_rows(outputs, run->options.max_outputs);
-    run->classes = ffai__calloc(num_rows * num_outputs, sizeof *run->classes);
+    const size_t count = num_rows * num_outputs * 2;
+    run->classes = ffai__calloc(count, sizeof *run->classes);
     if (!run->classes)
-        return ffai__fail_memory(err, "a run", num_rows * num_outputs * sizeof *run->classes);
-    for (size_t i = 0; i < num_rows; i++) {
-        for (size_t k = 0; k < num_outputs; k++)
-            run->classes[run->num_classes++] = (ffai__cuda_class){.rows = rows[i], .outputs = outputs[k]};
+        return ffai__fail_memory(err, "a run", count * sizeof *run->classes);
+    for (; run->num_classes < count; run->num_classes++) {
+        const size_t i = run->num_classes / 2;
+        run->classes[run->num_classes] = (ffai__cuda_class){
+            .rows = rows[i / num_outputs], .outputs = outputs[i % num_outputs], .greedy = run->num_classes % 2 == 0};
     }
     return FFAI_OK;
 }
@@ -230,16 +233,22 @@ static void cuda_memory(const ffai__run *base, ffai__memory_use *use)
 
 /* --- steps --- */
 
+static ffai_status launch_step(ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
+{
+    const ffai__cuda_opened *opened = &run->plan->opened;
+    bool greedy = false;
+    ffai__cuda_class *class = NULL;
+    FFAI__TRY(ffai__cuda_message_write(&greedy, run, step, err));
+    FFAI__TRY(ffai__cuda_class_of(&class, run, step, greedy, err));
+    return check(opened, opened->driver->graph_launch(class->graph, run->stream), "submitting a step", err);
+}
+
 static ffai_status submit(ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
 {
     const ffai__cuda_opened *opened = &run->plan->opened;
     const uint32_t slot = run->number % FFAI__CUDA_SLOTS;
-    ffai__cuda_class *class = NULL;
-    FFAI__TRY(ffai__cuda_class_of(&class, run, step, err));
     FFAI__TRY(check(opened, opened->driver->event_wait(run->done[slot]), "waiting for an earlier step", err));
-    FFAI__TRY(ffai__cuda_message_write(run, step, err));
-    const ffai_status status =
-        check(opened, opened->driver->graph_launch(class->graph, run->stream), "submitting a step", err);
+    const ffai_status status = launch_step(run, step, err);
     if (status != FFAI_OK) {
         ffai__cuda_message_lost(run);
         return status;
@@ -363,4 +372,6 @@ const ffai__backend ffai__backend_cuda = {
     .read = cuda_read,
     .copy_page = cuda_copy_page,
     .copy_tokens = cuda_copy_tokens,
+    .read_weights = ffai__cuda_read_weights,
+    .measure = ffai__cuda_measure,
 };

@@ -90,9 +90,11 @@ typedef struct ffai__cuda_operation {
     _Alignas(16) uint8_t args[FFAI__CUDA_MOST_ARGS];
 } ffai__cuda_operation;
 
-/* Steps of up to `rows` rows and `outputs` output rows run the same graph. */
+/* Steps of up to `rows` rows and `outputs` output rows run the same graph, those that only take largest logits one with
+ * less in it. */
 typedef struct ffai__cuda_class {
     int32_t rows, outputs;
+    bool greedy; /* what is drawn is the largest logit as it is */
     ffai__cuda_operation *operations;
     size_t num_operations;
     ffai__cuda_graph_exec graph; /* NULL until a step needs it */
@@ -106,7 +108,7 @@ typedef struct ffai__cuda_run {
     ffai__cuda_stream stream;
     ffai__cuda_event done[FFAI__CUDA_SLOTS]; /* the step in this slot */
 
-    ffai__cuda_class *classes; /* [num_classes] by rows, then outputs */
+    ffai__cuda_class *classes; /* [num_classes] by rows, then outputs, then greedy ones first */
     size_t num_classes;
 
     ffai__cuda_address workspace;
@@ -146,7 +148,8 @@ ffai_status ffai__cuda_make_operations(ffai__cuda_class *of, ffai__cuda_run *run
 /* Launch a class's operations, one after the other, into the run's stream (launch.c). */
 ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__cuda_class *of, ffai_error *err);
 /* The class of a step, its graph made if there is none yet. */
-ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, ffai_error *err);
+ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, bool greedy,
+                                ffai_error *err);
 /* Launch one kernel with dynamic shared memory. */
 ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream, ffai__cuda_kernel kernel,
                                      const unsigned grid[3], unsigned threads, unsigned shared_bytes, void *args,

@@ -94,11 +94,13 @@ static ffai_status make_graph(ffai__cuda_class *of, ffai__cuda_run *run, ffai_er
     return status;
 }
 
-ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
+ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, bool greedy,
+                                ffai_error *err)
 {
     size_t i = 0;
     while (i + 1 < run->num_classes &&
-           (run->classes[i].rows < step->num_rows || run->classes[i].outputs < step->num_outputs))
+           (run->classes[i].rows < step->num_rows || run->classes[i].outputs < step->num_outputs ||
+            (run->classes[i].greedy && !greedy)))
         i++;
     *out = &run->classes[i];
     return run->classes[i].graph ? FFAI_OK : make_graph(&run->classes[i], run, err);

@@ -83,13 +83,14 @@ static void write_rows(const ffai__cuda_run *run, uint8_t *message, const ffai__
     }
 }
 
-static void write_outputs(const ffai__cuda_run *run, uint8_t *message, const ffai__step *step)
+/* False if a draw needs more than the largest logit. */
+static bool write_outputs(const ffai__cuda_run *run, uint8_t *message, const ffai__step *step)
 {
     int32_t *output_rows = (int32_t *)(void *)(message + run->begin.outputs_offset);
     for (int32_t r = 0; r < step->num_outputs; r++)
         output_rows[r] = step->output_rows[r];
-    if (step->draws)
-        ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
+    return !step->draws ||
+           ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
 }
 
 /* The pages of a sequence that the device does not know yet. */
@@ -123,7 +124,7 @@ static ffai_status write_tables(ffai__cuda_run *run, uint8_t *message, uint32_t 
     return FFAI_OK;
 }
 
-ffai_status ffai__cuda_message_write(ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
+ffai_status ffai__cuda_message_write(bool *greedy, ffai__cuda_run *run, const ffai__step *step, ffai_error *err)
 {
     uint8_t *message = run->messages + (uint64_t)(run->number % FFAI__CUDA_SLOTS) * (uint64_t)run->begin.message_stride;
     ffai__cuda_sizes sizes = {
@@ -135,7 +136,7 @@ ffai_status ffai__cuda_message_write(ffai__cuda_run *run, const ffai__step *step
     for (int32_t t = 0; t < step->num_rows; t++)
         sizes.longest = step->positions[t] >= sizes.longest ? step->positions[t] + 1 : sizes.longest;
     write_rows(run, message, step);
-    write_outputs(run, message, step);
+    *greedy = write_outputs(run, message, step);
     const ffai_status status = write_tables(run, message, &sizes.num_updates, step, err);
     if (status != FFAI_OK)
         ffai__cuda_message_lost(run);

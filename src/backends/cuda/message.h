@@ -9,9 +9,9 @@
 ffai_status ffai__cuda_messages_make(ffai__cuda_run *run, ffai_error *err);
 void ffai__cuda_messages_free(ffai__cuda_run *run);
 
-/* Write a step's message into its slot, which nobody reads any longer. FFAI_E_UNSUPPORTED for pages in another format
- * than the run's. */
-ffai_status ffai__cuda_message_write(ffai__cuda_run *run, const ffai__step *step, ffai_error *err);
+/* Write a step's message into its slot, which nobody reads any longer. *greedy: of every row that draws the largest
+ * logit is taken, as it is. FFAI_E_UNSUPPORTED for pages in another format than the run's. */
+ffai_status ffai__cuda_message_write(bool *greedy, ffai__cuda_run *run, const ffai__step *step, ffai_error *err);
 /* The device may not have read the last message: the next one has all of the block tables again. */
 void ffai__cuda_message_lost(ffai__cuda_run *run);
 

@@ -591,6 +591,8 @@ static void emit_sample(maker *m)
         .max_outputs = m->run->options.max_outputs,
     };
     emit_sample_part(m, FFAI__CUDA_KERNEL_sample_best, &args, FFAI__CUDA_SAMPLE_BEST_SHARED_BYTES);
+    if (m->of->greedy)
+        return;
     emit_sample_part(m, FFAI__CUDA_KERNEL_sample_weigh, &args, FFAI__CUDA_SAMPLE_SHARED_BYTES);
     emit_sample_part(m, FFAI__CUDA_KERNEL_sample_draw, &args, FFAI__CUDA_SAMPLE_SHARED_BYTES);
 }

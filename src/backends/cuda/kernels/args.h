@@ -372,4 +372,14 @@ typedef struct ffai__cuda_sample_args {
     int32_t max_outputs;
 } ffai__cuda_sample_args;
 
+/* --- measuring --- */
+
+typedef struct ffai__cuda_machine_args {
+    const void *data; /* read_memory: count times 16 bytes */
+    int64_t count;    /* or how often is multiplied */
+    uint32_t *sink;
+} ffai__cuda_machine_args;
+
+enum { FFAI__CUDA_MACHINE_SHARED_BYTES = 32768 };
+
 #endif

@@ -181,6 +181,57 @@ DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
 #endif
 }
 
+/* Products of a group of four warps, a 64 x 256 block of sums: wgmma, which compute capability 9.0 alone has. */
+typedef struct group_sums {
+    float c[128];
+} group_sums;
+
+#if __CUDA_ARCH_FEAT_SM90_ALL
+/* A matrix in shared memory, 64 numbers of bf16 a row, rows of 128 bytes whose 16-byte parts are swapped about in the
+ * pattern of eight rows that wgmma calls the swizzle of 128 bytes. */
+DEVICE uint64_t matrix_descriptor(const void *shared)
+{
+    const uint64_t address = (uint64_t)__cvta_generic_to_shared(shared);
+    return (address & 0x3FFFFu) >> 4 | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}
+
+/* s += a [64][16] in registers * b [16][256] in shared memory. */
+DEVICE void multiply_group(group_sums &s, const uint32_t (&a)[4], uint64_t b)
+{
+    asm volatile("{\n"
+                 "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+                 "{%128, %129, %130, %131}, %132, 1, 1, 1, 0;\n"
+                 "}\n"
+                 : "+f"(s.c[0]), "+f"(s.c[1]), "+f"(s.c[2]), "+f"(s.c[3]), "+f"(s.c[4]), "+f"(s.c[5]), "+f"(s.c[6]), "+f"(s.c[7]), "+f"(s.c[8]), "+f"(s.c[9]), "+f"(s.c[10]), "+f"(s.c[11]), "+f"(s.c[12]), "+f"(s.c[13]), "+f"(s.c[14]), "+f"(s.c[15]), "+f"(s.c[16]), "+f"(s.c[17]), "+f"(s.c[18]), "+f"(s.c[19]), "+f"(s.c[20]), "+f"(s.c[21]), "+f"(s.c[22]), "+f"(s.c[23]), "+f"(s.c[24]), "+f"(s.c[25]), "+f"(s.c[26]), "+f"(s.c[27]), "+f"(s.c[28]), "+f"(s.c[29]), "+f"(s.c[30]), "+f"(s.c[31]), "+f"(s.c[32]), "+f"(s.c[33]), "+f"(s.c[34]), "+f"(s.c[35]), "+f"(s.c[36]), "+f"(s.c[37]), "+f"(s.c[38]), "+f"(s.c[39]), "+f"(s.c[40]), "+f"(s.c[41]), "+f"(s.c[42]), "+f"(s.c[43]), "+f"(s.c[44]), "+f"(s.c[45]), "+f"(s.c[46]), "+f"(s.c[47]), "+f"(s.c[48]), "+f"(s.c[49]), "+f"(s.c[50]), "+f"(s.c[51]), "+f"(s.c[52]), "+f"(s.c[53]), "+f"(s.c[54]), "+f"(s.c[55]), "+f"(s.c[56]), "+f"(s.c[57]), "+f"(s.c[58]), "+f"(s.c[59]), "+f"(s.c[60]), "+f"(s.c[61]), "+f"(s.c[62]), "+f"(s.c[63]), "+f"(s.c[64]), "+f"(s.c[65]), "+f"(s.c[66]), "+f"(s.c[67]), "+f"(s.c[68]), "+f"(s.c[69]), "+f"(s.c[70]), "+f"(s.c[71]), "+f"(s.c[72]), "+f"(s.c[73]), "+f"(s.c[74]), "+f"(s.c[75]), "+f"(s.c[76]), "+f"(s.c[77]), "+f"(s.c[78]), "+f"(s.c[79]), "+f"(s.c[80]), "+f"(s.c[81]), "+f"(s.c[82]), "+f"(s.c[83]), "+f"(s.c[84]), "+f"(s.c[85]), "+f"(s.c[86]), "+f"(s.c[87]), "+f"(s.c[88]), "+f"(s.c[89]), "+f"(s.c[90]), "+f"(s.c[91]), "+f"(s.c[92]), "+f"(s.c[93]), "+f"(s.c[94]), "+f"(s.c[95]), "+f"(s.c[96]), "+f"(s.c[97]), "+f"(s.c[98]), "+f"(s.c[99]), "+f"(s.c[100]), "+f"(s.c[101]), "+f"(s.c[102]), "+f"(s.c[103]), "+f"(s.c[104]), "+f"(s.c[105]), "+f"(s.c[106]), "+f"(s.c[107]), "+f"(s.c[108]), "+f"(s.c[109]), "+f"(s.c[110]), "+f"(s.c[111]), "+f"(s.c[112]), "+f"(s.c[113]), "+f"(s.c[114]), "+f"(s.c[115]), "+f"(s.c[116]), "+f"(s.c[117]), "+f"(s.c[118]), "+f"(s.c[119]), "+f"(s.c[120]), "+f"(s.c[121]), "+f"(s.c[122]), "+f"(s.c[123]), "+f"(s.c[124]), "+f"(s.c[125]), "+f"(s.c[126]), "+f"(s.c[127])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+#endif
+
+/* `count` times four products one behind the other; false where there are none. */
+DEVICE bool multiply_group_loop(group_sums &sums, const void *shared, int64_t count)
+{
+#if __CUDA_ARCH_FEAT_SM90_ALL
+    const uint32_t bits = 0x3F803F80u + threadIdx.x;
+    const uint32_t a[4] = {bits, bits + 1, bits + 2, bits + 3};
+    const uint64_t b = matrix_descriptor(shared);
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    for (int64_t i = 0; i < count; i++) {
+        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            multiply_group(sums, a, b + 2 * k);
+        asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+        asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    }
+    return true;
+#else
+    (void)sums;
+    (void)shared;
+    (void)count;
+    return false;
+#endif
+}
+
 #endif
 
 /* What follows is the same on both. */
