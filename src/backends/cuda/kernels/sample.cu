@@ -36,6 +36,8 @@ struct output_row {
     int32_t num_chunks;
     ffai__cuda_sample_row *row;
     ffai__cuda_sample_chunk *chunks;
+    int32_t *history; /* of its sequence */
+    int32_t position;
     ffai__cuda_draw draw;
     float per_temperature;
 };
@@ -203,11 +205,6 @@ DEVICE bool is_last_of(uint32_t *counter, int32_t parts, sample_shared *shared)
 
 /* --- rows --- */
 
-DEVICE const ffai__cuda_row &row_of(const ffai__cuda_sample_args &args, int32_t r)
-{
-    return args.step.rows[args.step.output_rows[r]];
-}
-
 DEVICE bool has_penalties(const ffai__cuda_draw &draw)
 {
     return draw.repetition_penalty != 1.0f || draw.presence_penalty != 0.0f;
@@ -220,6 +217,7 @@ DEVICE int32_t chunks_of(int64_t vocab_size)
 
 DEVICE output_row output_of(const ffai__cuda_sample_args &args, int32_t r)
 {
+    const ffai__cuda_row row = args.step.rows[args.step.output_rows[r]];
     uint8_t *scratch = args.scratch + r * args.scratch_stride;
     output_row o;
     o.logits = args.logits + r * args.vocab_size;
@@ -227,6 +225,8 @@ DEVICE output_row output_of(const ffai__cuda_sample_args &args, int32_t r)
     o.num_chunks = chunks_of(args.vocab_size);
     o.row = reinterpret_cast<ffai__cuda_sample_row *>(scratch);
     o.chunks = reinterpret_cast<ffai__cuda_sample_chunk *>(scratch + sizeof(ffai__cuda_sample_row));
+    o.history = args.step.history + row.slot * args.step.history_stride;
+    o.position = row.position;
     o.draw = args.step.draws[r];
     o.per_temperature = 1.0f / o.draw.temperature;
     return o;
@@ -274,32 +274,28 @@ DEVICE float logit_at(const output_row &o, int64_t id)
 }
 
 /* Host memory is written too: the end of the step, which the host waits for, comes after it. */
-DEVICE void settle(const ffai__cuda_sample_args &args, int32_t r, int32_t id)
+DEVICE void settle(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t id)
 {
     if (threadIdx.x != 0)
         return;
-    const ffai__cuda_row &row = row_of(args, r);
     const int64_t slot = args.step.sizes->number % (uint32_t)args.slots;
     ffai__cuda_drawn *drawn = args.drawn + slot * args.max_outputs + r;
-    args.step.history[row.slot * args.step.history_stride + row.position + 1] = id;
+    o.history[o.position + 1] = id;
     drawn->id = id;
-    drawn->logit = args.logits[r * args.vocab_size + id];
+    drawn->logit = o.logits[id];
     __threadfence_system();
 }
 
 /* --- the first token --- */
 
 /* Which tokens of the chunk the sequence has. */
-DEVICE void note_seen(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t chunk,
-                      sample_shared *shared)
+DEVICE void note_seen(const output_row &o, int32_t chunk, sample_shared *shared)
 {
-    const ffai__cuda_row &row = row_of(args, r);
-    const int32_t *history = args.step.history + row.slot * args.step.history_stride;
     for (int w = threadIdx.x; w < CHUNK / 32; w += THREADS)
         shared->seen[w] = 0;
     __syncthreads();
-    for (int64_t i = threadIdx.x; i <= row.position; i += THREADS) {
-        const int64_t token = history[i] - (int64_t)chunk * CHUNK;
+    for (int64_t i = threadIdx.x; i <= o.position; i += THREADS) {
+        const int64_t token = o.history[i] - (int64_t)chunk * CHUNK;
         if (token >= 0 && token < CHUNK)
             atomicOr(&shared->seen[token / 32], 1u << token % 32);
     }
@@ -325,13 +321,12 @@ DEVICE float lowest_of(const float (&logits)[TOKENS], const output_row &o, float
     return -most_of_block(most, shared);
 }
 
-DEVICE void search_chunk(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t chunk,
-                         sample_shared *shared)
+DEVICE void search_chunk(const output_row &o, int32_t chunk, sample_shared *shared)
 {
     float logits[TOKENS];
     uint64_t best = NO_RANK;
     if (has_penalties(o.draw))
-        note_seen(args, r, o, chunk, shared);
+        note_seen(o, chunk, shared);
     load_logits(logits, o, chunk);
     for (int i = 0; i < TOKENS; i++) {
         const uint64_t rank = rank_of(logits[i], (int64_t)chunk * CHUNK + i * THREADS + threadIdx.x);
@@ -377,7 +372,7 @@ DEVICE void finish_search(const ffai__cuda_sample_args &args, int32_t r, const o
         o.row->num_members = 0;
     }
     if (settled)
-        settle(args, r, id_of(best));
+        settle(args, r, o, id_of(best));
     for (int b = threadIdx.x; b < BUCKETS && !settled; b += THREADS) {
         o.row->masses[b] = 0;
         o.row->counts[b] = 0;
@@ -605,7 +600,7 @@ DEVICE void finish_plan(const output_row &o)
 }
 
 /* All chunks have been weighed. */
-DEVICE void plan_draw(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, sample_shared *shared)
+DEVICE void plan_draw(const output_row &o, sample_shared *shared)
 {
     const scale s = scale_of(o);
     sum_buckets(o, s, shared);
@@ -617,7 +612,7 @@ DEVICE void plan_draw(const ffai__cuda_sample_args &args, int32_t r, const outpu
         p = bound_mass(o, FFAI__CUDA_SAMPLE_TOP_P, AT_MASS, p, (double)o.draw.top_p, shared);
     if (o.draw.farthest < float_of(INFINITE_BITS))
         p = bound_distance(o, s, p);
-    bound_mass(o, FFAI__CUDA_SAMPLE_PLACE, BEHIND_MASS, p, uniform_of(o.draw, row_of(args, r).position), shared);
+    bound_mass(o, FFAI__CUDA_SAMPLE_PLACE, BEHIND_MASS, p, uniform_of(o.draw, o.position), shared);
     finish_plan(o);
 }
 
@@ -845,9 +840,9 @@ DEVICE void draw_token(const ffai__cuda_sample_args &args, int32_t r, const outp
         p = cut_to_mass(o, s, FFAI__CUDA_SAMPLE_TOP_P, p, goal_of(AT_MASS, (double)o.draw.top_p * p.mass), shared);
     if (o.draw.farthest < float_of(INFINITE_BITS))
         p = cut_to_distance(o, s, p, shared);
-    const double uniform = uniform_of(o.draw, row_of(args, r).position);
+    const double uniform = uniform_of(o.draw, o.position);
     p = cut_to_mass(o, s, FFAI__CUDA_SAMPLE_PLACE, p, goal_of(BEHIND_MASS, uniform * p.mass), shared);
-    settle(args, r, id_of(p.end));
+    settle(args, r, o, id_of(p.end));
 }
 
 /* The whole of a row by one block. */
@@ -855,7 +850,7 @@ DEVICE void draw_alone(const ffai__cuda_sample_args &args, int32_t r, sample_sha
 {
     const output_row o = output_of(args, r);
     for (int32_t c = 0; c < o.num_chunks; c++)
-        search_chunk(args, r, o, c, shared);
+        search_chunk(o, c, shared);
     __syncthreads();
     finish_search(args, r, o, shared);
     __syncthreads();
@@ -863,19 +858,24 @@ DEVICE void draw_alone(const ffai__cuda_sample_args &args, int32_t r, sample_sha
         return;
     for (int32_t c = 0; c < o.num_chunks; c++)
         weigh_chunk(o, c, shared);
-    plan_draw(args, r, o, shared);
+    plan_draw(o, shared);
     for (int32_t c = 0; c < o.num_chunks; c++)
         gather_chunk(o, c);
     __syncthreads();
     draw_token(args, r, o, shared);
 }
 
+DEVICE bool is_followed(const ffai__cuda_sample_args &args, int32_t r)
+{
+    return r + 1 < args.step.sizes->num_outputs && args.step.draws[r + 1].follows;
+}
+
 /* The rows behind r, one after the other, as far as each hangs on the one before it. */
 DEVICE void draw_followers(const ffai__cuda_sample_args &args, int32_t r, sample_shared *shared)
 {
-    for (r++; r < args.step.sizes->num_outputs && args.step.draws[r].follows; r++) {
-        __syncthreads(); /* the draw before is in the history */
-        draw_alone(args, r, shared);
+    for (; is_followed(args, r); r++) {
+        __syncthreads(); /* r's draw is in the history */
+        draw_alone(args, r + 1, shared);
     }
 }
 
@@ -897,7 +897,7 @@ KERNEL(sample_best, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
         if (args.step.draws[r].follows)
             continue;
         const output_row o = output_of(args, r);
-        search_chunk(args, r, o, i % each, shared);
+        search_chunk(o, i % each, shared);
         if (is_last_of(&o.row->chunks_searched, each, shared))
             finish_search(args, r, o, shared);
     }
@@ -917,7 +917,7 @@ KERNEL(sample_weigh, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
             continue;
         weigh_chunk(o, i % each, shared);
         if (is_last_of(&o.row->chunks_weighed, each, shared))
-            plan_draw(args, r, o, shared);
+            plan_draw(o, shared);
     }
 }
 
@@ -931,7 +931,7 @@ KERNEL(sample_draw, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
     for (int32_t i = blockIdx.x; i < end; i += gridDim.x) {
         const int32_t r = i / each;
         const output_row o = output_of(args, r);
-        if (args.step.draws[r].follows)
+        if (args.step.draws[r].follows || (o.row->settled && !is_followed(args, r)))
             continue;
         if (!o.row->settled)
             gather_chunk(o, i % each);
