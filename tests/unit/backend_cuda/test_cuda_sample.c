@@ -325,7 +325,7 @@ static void so_it_is_in_large_vocabularies(void **state)
     need_kernels();
     create(&f, 152064);
     random_state = 12;
-    for (int trial = 0; trial < 40; trial++) {
+    for (int trial = 0; trial < 24; trial++) {
         random_case(&f, trial % 2 ? 152064 : 128256);
         check(&f, 0, trial);
     }
@@ -339,7 +339,7 @@ static void real_parameters_over_real_spreads_find_their_token(void **state)
     need_kernels();
     create(&f, 49152);
     random_state = 13;
-    for (int trial = 0; trial < 60; trial++) {
+    for (int trial = 0; trial < 30; trial++) {
         plain_case(&f, 49152);
         f.rows = MOST_ROWS;
         for (int32_t r = 0; r < f.rows; r++) {
