@@ -35,13 +35,20 @@ static measured prefill_of(const bench_report *r, const bench_depth *d)
                       .unit = "TFLOP/s"};
 }
 
+/* Where the weights cannot be read plainly beside a sample, the machine's own rate. */
+static double reading_ceiling(const bench_report *r, const bench_depth *d)
+{
+    const double beside = bench_median_read(&d->decode);
+    return beside > 0 ? beside : r->results->machine.read_bytes_s;
+}
+
 static measured decode_of(const bench_report *r, const bench_depth *d)
 {
     return (measured){.name = "decode",
                       .samples = &d->decode,
                       .tokens = r->plan->gen_tokens,
                       .work = d->decode_bytes * (double)r->plan->gen_tokens,
-                      .ceiling = bench_median_read(&d->decode),
+                      .ceiling = reading_ceiling(r, d),
                       .scale = 1e-9,
                       .rate_key = "gb_s",
                       .unit = "GB/s"};
@@ -69,7 +76,8 @@ static double work_rate(const measured *m)
 
 static double share_of(const measured *m)
 {
-    return m->computes ? rate(work_rate(m), m->ceiling) : bench_median_share(m->samples, m->work);
+    const double beside = m->computes ? 0 : bench_median_share(m->samples, m->work);
+    return beside > 0 ? beside : rate(work_rate(m), m->ceiling);
 }
 
 /* --- kinds of work --- */

@@ -69,7 +69,8 @@ FFAI_API ffai_status ffai_machine_measure(ffai_machine *machine, const ffai_mode
 
 /**
  * Read every weight once as a step does, each thread its own share, and compute nothing: bytes a second, which is
- * decode's ceiling at this moment. 0 for a backend that keeps no weights. Not between a submission and its collection.
+ * decode's ceiling at this moment. 0 for a backend that keeps no weights or cannot. Not between a submission and its
+ * collection.
  */
 FFAI_API double ffai_session_read_weights(ffai_session *session);
 

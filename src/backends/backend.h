@@ -113,7 +113,7 @@ struct ffai__backend {
      * are still there. */
     ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
     /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for
-     * a backend that keeps none. */
+     * a backend that keeps none, or cannot. */
     double (*read_weights)(ffai__run *run);
     /* Wait for the step behind which `behind` others (0 to ahead) were submitted and give of its results what is not
      * NULL. Any of them may be asked for again until the next step. FFAI_E_ARGUMENT if there is no such step or it
