@@ -14,6 +14,7 @@
 
 #include <ffai/ffai.h>
 
+#include "cuda_devices.h"
 #include "session.h"
 
 #define TINY FFAI_SOURCE_DIR "/tests/golden/llama/f32"
@@ -146,6 +147,18 @@ static void use_late_backend(ffai_model *model, int ahead)
     backend.copy_tokens = late_copy_tokens;
     late.submitted = late.done = 0;
     late.fail_submission = late.fail_step = NEVER;
+    model->backend = &backend;
+}
+
+/* The model's own, waiting or not; nothing of it is made to fail. */
+static void use_backend(ffai_model *model, int ahead)
+{
+    if (model->plan->backend == &ffai__backend_cpu) {
+        use_late_backend(model, ahead);
+        return;
+    }
+    backend = *model->plan->backend;
+    backend.ahead = ahead;
     model->backend = &backend;
 }
 
@@ -305,7 +318,7 @@ static outcome *run(ffai_model *model, const scenario *s, int ahead)
                                           .max_rows = MOST_ROWS,
                                           .keep_going = before_step,
                                           .keep_going_context = &w};
-    use_late_backend(model, ahead);
+    use_backend(model, ahead);
     model->num_end_tokens = s->end_token == NEVER ? 0 : 1;
     model->end_tokens[0] = s->end_token;
     assert_int_equal(ffai_session_open(&session, model, &opening, NULL), FFAI_OK);
@@ -316,7 +329,7 @@ static outcome *run(ffai_model *model, const scenario *s, int ahead)
     o->status = generate_into(o, session, sequence, s, &w, &err);
     snprintf(o->message, sizeof o->message, "%s", err.message);
     assert_true(ahead || !late.behind);
-    assert_true(!ahead || o->status != FFAI_OK || late.behind + 1 >= (int)o->num_tokens);
+    assert_true(!ahead || backend.step != late_submit || o->status != FFAI_OK || late.behind + 1 >= (int)o->num_tokens);
     note_state(o, session, sequence);
     w.s = &usual; /* nobody says no any more */
     go_on(o, session, sequence);
@@ -356,9 +369,16 @@ static int set_up(void **state)
     return 0;
 }
 
+/* By the backend that loaded it. */
+static void free_model(ffai_model *model)
+{
+    model->backend = model->plan->backend;
+    ffai_model_free(model);
+}
+
 static int tear_down(void **state)
 {
-    ffai_model_free(*state);
+    free_model(*state);
     return 0;
 }
 
@@ -535,6 +555,35 @@ static void results_of_the_step_before_are_its_own(void **state)
     ffai_session_close(session);
 }
 
+/* The same on a device, or on what plays one; without either it is skipped. A step takes what plays one its time. */
+static void a_device_runs_ahead(void **state)
+{
+    (void)state;
+    ffai_model *model = NULL;
+    const ffai_model_options options = {.backend = "cuda"};
+    ffai_error err = FFAI_ERROR_INIT;
+    if (ffai__cuda_usable(0, &err) != FFAI_OK) {
+        print_message("%s\n", err.message);
+        skip();
+    }
+    if (ffai_model_load(&model, TINY, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    assert_true(model->backend->ahead > 0);
+    scenario s = usual;
+    s.max_tokens = 6;
+    s.temperature = 1.5;
+    outcome *whole = run_both(model, &s);
+    assert_int_equal(whole->num_tokens, 6);
+    s.end_token = whole->tokens[3];
+    free(run_both(model, &s));
+    s.end_token = NEVER;
+    s.stop_text_at = 1;
+    s.fork_at = 20; /* the step that is taken back is the first of a page */
+    free(run_both(model, &s));
+    free(whole);
+    free_model(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -547,6 +596,7 @@ int main(void)
         cmocka_unit_test(errors_come_where_they_would),
         cmocka_unit_test(forks_share_their_pages_as_they_would),
         cmocka_unit_test(results_of_the_step_before_are_its_own),
+        cmocka_unit_test(a_device_runs_ahead),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
