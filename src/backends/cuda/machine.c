@@ -137,12 +137,11 @@ static const char *isa_name(int compute)
 ffai_status ffai__cuda_measure(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err)
 {
     measuring m = {.bytes = 0};
-    *machine = (ffai__machine){.threads = 1};
+    *machine = (ffai__machine){0};
     ffai_status status = ffai__cuda_open_device(&m.opened, options->device, err);
     if (status == FFAI_OK)
         status = measure_in_context(machine, &m, err);
     machine->isa = isa_name(m.opened.compute);
-    machine->threads = m.opened.multiprocessors;
     ffai__cuda_close_device(&m.opened);
     return status;
 }
