@@ -19,7 +19,7 @@
 
 /* Steps of up to MOST_ROWS rows of up to MOST_ROWS sequences, all with output, drawn by the kernels and one after the
  * other by ffai__sample. */
-enum { MOST_ROWS = 6, CONTEXT = 700, SLOTS = 4 };
+enum { MOST_ROWS = 6, CONTEXT = 9000, SLOTS = 4 };
 
 typedef struct fixture {
     int64_t vocab_size;
@@ -251,7 +251,7 @@ static void random_rows(fixture *f)
         const bool goes_on = r > 0 && random_below(2) == 0;
         slot = goes_on || r == 0 ? slot : (slot + 1) % MOST_ROWS;
         f->slots[r] = slot;
-        f->positions[r] = goes_on ? f->positions[r - 1] + 1 : random_below(CONTEXT - MOST_ROWS);
+        f->positions[r] = goes_on ? f->positions[r - 1] + 1 : random_below(random_below(8) ? 500 : CONTEXT - MOST_ROWS);
         f->draws[r] = random_draw(f->vocab_size);
     }
 }
@@ -261,7 +261,7 @@ static void random_tokens(fixture *f)
     const int64_t most = random_below(2) ? f->vocab_size : 1 + f->vocab_size / 20;
     for (int32_t s = 0; s < MOST_ROWS; s++) {
         for (int i = 0; i <= CONTEXT; i++)
-            f->tokens[s][i] = random_below(most);
+            f->tokens[s][i] = i < 600 ? random_below(most) : f->tokens[s][i - 600] + (i % 600 == 0);
     }
 }
 

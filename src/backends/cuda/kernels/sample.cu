@@ -24,7 +24,8 @@ enum {
     CHUNK = FFAI__CUDA_SAMPLE_CHUNK,
     TOKENS = CHUNK / THREADS, /* of a chunk that a thread has: every THREADS-th */
     BUCKETS = FFAI__CUDA_SAMPLE_BUCKETS,
-    DIGITS = 256 /* a digit of a rank has 8 bits, and each its thread */
+    AT_ONCE = 16, /* tokens of the history that a thread loads */
+    DIGITS = 256  /* a digit of a rank has 8 bits, and each its thread */
 };
 
 typedef ffai__cuda_sample_shared sample_shared;
@@ -288,17 +289,28 @@ DEVICE void settle(const ffai__cuda_sample_args &args, int32_t r, const output_r
 
 /* --- the first token --- */
 
+/* Every THREADS-th token of the history from `first` on; loaded before any is looked at, because each takes its time.
+ */
+DEVICE void note_tokens(const output_row &o, int64_t first, int32_t chunk, sample_shared *shared)
+{
+    int32_t tokens[AT_ONCE];
+    for (int i = 0; i < AT_ONCE; i++)
+        tokens[i] = first + i * THREADS <= o.position ? o.history[first + i * THREADS] : -1;
+    for (int i = 0; i < AT_ONCE; i++) {
+        const int64_t token = tokens[i] - (int64_t)chunk * CHUNK;
+        if (token >= 0 && token < CHUNK)
+            atomicOr(&shared->seen[token / 32], 1u << token % 32);
+    }
+}
+
 /* Which tokens of the chunk the sequence has. */
 DEVICE void note_seen(const output_row &o, int32_t chunk, sample_shared *shared)
 {
     for (int w = threadIdx.x; w < CHUNK / 32; w += THREADS)
         shared->seen[w] = 0;
     __syncthreads();
-    for (int64_t i = threadIdx.x; i <= o.position; i += THREADS) {
-        const int64_t token = o.history[i] - (int64_t)chunk * CHUNK;
-        if (token >= 0 && token < CHUNK)
-            atomicOr(&shared->seen[token / 32], 1u << token % 32);
-    }
+    for (int64_t first = threadIdx.x; first <= o.position; first += AT_ONCE * THREADS)
+        note_tokens(o, first, chunk, shared);
     __syncthreads();
     for (int w = threadIdx.x; w < CHUNK / 32; w += THREADS)
         o.chunks[chunk].seen[w] = shared->seen[w];
