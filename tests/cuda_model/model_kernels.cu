@@ -50,6 +50,17 @@ KERNEL(model_some_end, model_words, 256)
     args.out[threadIdx.x] = words[threadIdx.x];
 }
 
+/* Lanes of `count` and more end; the others go on with the whole warp's mask. */
+KERNEL(model_lanes_end, model_words, 32)
+{
+    if (threadIdx.x >= args.count)
+        return;
+    const uint32_t word = args.in[threadIdx.x];
+    args.out[threadIdx.x] = __shfl_sync(~0u, word, 1);
+    args.out[32 + threadIdx.x] = __reduce_add_sync(~0u, word);
+    args.out[64 + threadIdx.x] = __shfl_sync(~0u, word, 31);
+}
+
 /* What a block finds in shared memory that it has not written. */
 KERNEL(model_looks_at_shared, model_words, 32)
 {

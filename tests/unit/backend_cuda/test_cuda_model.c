@@ -125,6 +125,29 @@ static void check_some_end(void)
         assert_int_equal(out[i], in[i] + COUNT);
 }
 
+static void check_lanes_end(void)
+{
+    enum { COUNT = 20 };
+    uint32_t in[32], out[3][32];
+    const model_words args = {.out = out[0], .in = in, .count = COUNT};
+    uint32_t sum = 0;
+    fill_random(in, 32);
+    for (size_t i = 0; i < COUNT; i++)
+        sum += in[i];
+    CUDA_MODEL_RUN("model_lanes_end", 1, 32, 0, &args);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(out[0][i], in[1]);
+        assert_int_equal(out[1][i], sum);
+        assert_int_equal(out[2][i], UINT32_MAX);
+    }
+}
+
+static void lanes_that_have_ended_are_not_waited_for(void **state)
+{
+    (void)state;
+    both_orders(check_lanes_end);
+}
+
 static void threads_that_have_ended_are_not_waited_for(void **state)
 {
     (void)state;
@@ -573,6 +596,7 @@ int main(void)
         cmocka_unit_test_setup(a_barrier_shows_what_was_written_before_it, forwards),
         cmocka_unit_test_setup(a_missing_barrier_shows_in_one_of_the_two_orders, forwards),
         cmocka_unit_test_setup(threads_that_have_ended_are_not_waited_for, forwards),
+        cmocka_unit_test_setup(lanes_that_have_ended_are_not_waited_for, forwards),
         cmocka_unit_test_setup(a_block_finds_nothing_of_the_one_before_in_shared_memory, forwards),
         cmocka_unit_test_setup(shuffles_read_the_lane_they_name, forwards),
         cmocka_unit_test_setup(votes_and_reductions_are_those_of_all_lanes, forwards),
