@@ -89,14 +89,17 @@ static void a_driver_that_fails_is_one(void)
     leave_stub(before);
 }
 
+/* A driver that is installed finds nothing either: ctest hides devices. */
 static void without_a_driver_it_says_so(void)
 {
     outcome o;
     RUN(o, NULL, "devices");
     if (o.out && strstr(o.out, "cuda:0"))
-        skip("this machine has a driver");
+        skip("this machine has a device, and it is not hidden");
     else
-        CHECK(o.status == 0 && o.out && strstr(o.out, "none beside the processor: cuda: no NVIDIA driver"));
+        CHECK(o.status == 0 && o.out &&
+              (strstr(o.out, "none beside the processor: cuda: no NVIDIA driver") ||
+               strstr(o.out, "none beside the processor: cuda: NVIDIA's driver finds no device")));
     outcome_release(&o);
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda.h"
 #include "cuda_driver.h"
 #include "kernels/images.h"
 
@@ -100,9 +99,7 @@ static ffai_status check_kernels(const ffai__cuda_driver *driver, int number, ff
     ffai_device device = {.number = number};
     FFAI__TRY(ffai__cuda_check(driver, driver->device_get(&handle, number), "finding the device", err));
     FFAI__TRY(read_attributes(&device, driver, handle, err));
-    /* The backend has no steps yet. */
-    if (ffai__backend_cuda.step &&
-        ffai__cuda_covers(ffai__cuda_architectures, device.compute_major, device.compute_minor))
+    if (ffai__cuda_covers(ffai__cuda_architectures, device.compute_major, device.compute_minor))
         return FFAI_OK;
     return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels for device %d, of compute %d.%d",
                       number, device.compute_major, device.compute_minor);
