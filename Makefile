@@ -53,7 +53,7 @@ cuda:
 	@tools/setup --cuda
 	@cmake --preset release -DFFAI_CUDA=ON >&2
 	$(call build_preset,release,build)
-	@cmake --build build --target cuda_images >&2
+	@cmake --build build --target cuda_images -- --quiet >&2
 
 model: setup
 	@tools/fetch-default-model
