@@ -20,6 +20,7 @@
  * before each block; gcc leaves those of templates out of it. */
 #define __shared__ static __attribute__((section("cuda_shared")))
 
+#define KERNEL_BESIDE(name, Args, threads, blocks) KERNEL(name, Args, threads)
 #define KERNEL(kernel_name, Args, threads)                                                                             \
     static void cuda_model_body_##kernel_name(const Args &args);                                                       \
     static void cuda_model_run_##kernel_name(const void *args)                                                         \
@@ -535,6 +536,24 @@ DEVICE void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
     cuda_model_mma(c, a, b0, b1, CUDA_MODEL_F16);
+}
+
+/* Copies are done when they are asked for. */
+template <int BYTES> DEVICE void copy_ahead(void *to, const void *from, bool there)
+{
+    static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "what a device copies");
+    if (there)
+        __builtin_memcpy(to, from, BYTES);
+    else
+        __builtin_memset(to, 0, BYTES);
+}
+
+DEVICE void close_copies()
+{
+}
+
+template <int GROUPS> DEVICE void wait_for_copies()
+{
 }
 
 /* The model has no products of groups of warps. */

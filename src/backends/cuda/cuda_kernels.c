@@ -15,7 +15,10 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
 {
     switch (kernel) {
 #define KERNEL(name)
-#define PRODUCT(format, subgroups, name) case FFAI__CUDA_KERNEL_product_row_##name:
+#define PRODUCT(format, subgroups, name)                                                                               \
+    case FFAI__CUDA_KERNEL_product_row_##name:                                                                         \
+    case FFAI__CUDA_KERNEL_product_row_fine_##name:                                                                    \
+    case FFAI__CUDA_KERNEL_product_row_whole_##name:
 #include "kernels/kernels.def"
 #undef KERNEL
     case FFAI__CUDA_KERNEL_attend:

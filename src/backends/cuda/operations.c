@@ -91,26 +91,33 @@ static const float *vector(const maker *m, ffai__value value)
 
 /* --- products --- */
 
-static ffai__cuda_kernel product_kernel(const ffai__cuda_matrix *matrix, bool row)
+typedef struct product_kernels {
+    int32_t format, subgroups;
+    ffai__cuda_kernel row[3]; /* by the pieces of the input, from one on */
+    ffai__cuda_kernel rows;
+} product_kernels;
+
+static const product_kernels *kernels_for(const ffai__cuda_matrix *matrix)
 {
-    static const struct {
-        int32_t format, subgroups;
-        ffai__cuda_kernel row, rows;
-    } kernels[] = {
+    static const product_kernels kernels[] = {
 #define KERNEL(name)
 #define PRODUCT(format, subgroups, name)                                                                               \
-    {format, subgroups, FFAI__CUDA_KERNEL_product_row_##name, FFAI__CUDA_KERNEL_product_rows_##name},
+    {format,                                                                                                           \
+     subgroups,                                                                                                        \
+     {FFAI__CUDA_KERNEL_product_row_##name, FFAI__CUDA_KERNEL_product_row_fine_##name,                                 \
+      FFAI__CUDA_KERNEL_product_row_whole_##name},                                                                     \
+     FFAI__CUDA_KERNEL_product_rows_##name},
 #include "kernels/kernels.def"
 #undef KERNEL
     };
     size_t i = 0;
     while (kernels[i].format != matrix->format || kernels[i].subgroups != matrix->subgroups)
         i++;
-    return row ? kernels[i].row : kernels[i].rows;
+    return &kernels[i];
 }
 
-/* How finely an input is taken: one row costs no more with two pieces, because its products wait for weights. */
-static int32_t pieces_for(const maker *m, bool row)
+/* Of how many bf16 numbers an input is made up: see activations in backend.h. */
+static int32_t pieces_for(const maker *m)
 {
     const ffai__cuda_plan *plan = m->run->plan;
     switch (plan->activations) {
@@ -123,7 +130,7 @@ static int32_t pieces_for(const maker *m, bool row)
     case FFAI__ACTIVATIONS_DEFAULT:
         break;
     }
-    return row || plan->around_attention[m->index] ? 2 : 1;
+    return plan->around_attention[m->index] ? 2 : 1;
 }
 
 static ffai__cuda_part part_of(const maker *m, int n, ffai__value residual)
@@ -142,12 +149,15 @@ static bool same_format(const ffai__cuda_matrix *a, const ffai__cuda_matrix *b)
     return a->format == b->format && a->subgroups == b->subgroups;
 }
 
-/* Bytes of shared memory: prepared input, sums, and each unit's partial sums. */
+/* Bytes of shared memory: the warps' rings, prepared input, sums, and each unit's partial sums. */
 static uint64_t row_shared_bytes(const ffai__cuda_product_row_args *args)
 {
     const uint64_t spans = (uint64_t)args->parts[0].matrix.spans;
     const uint64_t subgroups = (uint64_t)args->parts[0].matrix.subgroups;
-    return spans * ((uint64_t)args->pieces * 1024 + 8 * subgroups * sizeof(float) +
+    const uint64_t format = (uint64_t)args->parts[0].matrix.format;
+    const uint64_t ring = FFAI__CUDA_ROW_WARPS * (uint64_t)FFAI__CUDA_ROW_SLOTS(format) *
+                          FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups);
+    return ring + spans * ((uint64_t)args->pieces * 1024 + 8 * subgroups * sizeof(float) +
                     (uint64_t)args->units_a_block * FFAI__CUDA_UNIT_ROWS * sizeof(float));
 }
 
@@ -179,10 +189,12 @@ static bool fits_row(const maker *m, ffai__cuda_product_row_args *args)
 
 static void emit_row(maker *m, const ffai__cuda_product_row_args *args)
 {
-    ffai__cuda_operation *operation = emit(m, product_kernel(&args->parts[0].matrix, true), m->instruction->in[0],
-                                           "multiply", args, sizeof *args);
+    const product_kernels *kernels = kernels_for(&args->parts[0].matrix);
+    ffai__cuda_operation *operation = emit(m, kernels->row[args->pieces - 1], m->instruction->in[0], "multiply",
+                                           args, sizeof *args);
     operation->blocks = (unsigned)((units_of(args) + args->units_a_block - 1) / args->units_a_block);
     operation->shared_bytes = (unsigned)row_shared_bytes(args);
+    operation->threads = 32 * FFAI__CUDA_ROW_WARPS;
 }
 
 static void emit_prepare(maker *m, const ffai__cuda_matrix *matrix, int32_t pieces)
@@ -210,7 +222,7 @@ static void emit_prepare(maker *m, const ffai__cuda_matrix *matrix, int32_t piec
 
 static void emit_rows(maker *m, const ffai__cuda_part *part)
 {
-    const int32_t pieces = pieces_for(m, false);
+    const int32_t pieces = pieces_for(m);
     emit_prepare(m, &part->matrix, pieces);
     const ffai__cuda_product_rows_args args = {
         .step = m->run->step,
@@ -221,7 +233,7 @@ static void emit_rows(maker *m, const ffai__cuda_part *part)
         .of_outputs = is_of_outputs(m, m->instruction->in[0]),
     };
     ffai__cuda_operation *operation =
-        emit(m, product_kernel(&part->matrix, false), m->instruction->in[0], "multiply", &args, sizeof args);
+        emit(m, kernels_for(&part->matrix)->rows, m->instruction->in[0], "multiply", &args, sizeof args);
     operation->grid = FFAI__CUDA_GRID_TILES;
     operation->blocks = (unsigned)(part->matrix.units + 1) / 2;
 }
@@ -251,7 +263,7 @@ static ffai__cuda_product_row_args row_args(const maker *m)
         .x = address(m, norm ? norm->in[0] : x),
         .norm = norm ? vector(m, norm->in[1]) : NULL,
         .eps = norm ? norm->attributes.rms_norm.eps : 0,
-        .pieces = pieces_for(m, true),
+        .pieces = pieces_for(m),
     };
 }
 

@@ -192,6 +192,15 @@ typedef struct ffai__cuda_part {
     const float *residual; /* as y, or NULL */
 } ffai__cuda_part;
 
+/* A warp of product_row has a ring of slots in shared memory, into which its part of the weights comes ahead of its use:
+ * a span of codes and scales, or a tile of numbers. */
+#ifndef FFAI__CUDA_ROW_WARPS
+#define FFAI__CUDA_ROW_WARPS 8 /* of a block */
+#endif
+#define FFAI__CUDA_ROW_SLOTS(format) ((format) <= 4 ? 4 : (format) <= 6 ? 3 : (format) == 8 || (format) == 32 ? 2 : 4)
+#define FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups)                                                                   \
+    ((format) < FFAI__CUDA_BF16 ? (format) * 512 + (subgroups) * 512 : FFAI__CUDA_LANE_WORDS(format) * 128)
+
 /* product_row: one row x of the step through up to three matrices of one format. */
 typedef struct ffai__cuda_product_row_args {
     ffai__cuda_step step;
@@ -280,7 +289,7 @@ typedef struct ffai__cuda_attention_args {
 enum { FFAI__CUDA_FEW_WARPS = 8, FFAI__CUDA_FEW_HEADS = 8 };
 /* Of shared memory: queries and each warp's sums, then some numbers a head. */
 #define FFAI__CUDA_FEW_SHARED_BYTES(head_dim)                                                                          \
-    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim) * 4 +                                             \
+    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim) * 4 + 4 * (head_dim) +                            \
      (1 + 2 * FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * 4 + 16)
 
 typedef struct ffai__cuda_attend_few_args {

@@ -52,6 +52,7 @@ typedef struct few_frame {
 
 template <int HEAD_DIM> struct few_shared {
     float q[HEADS][HEAD_DIM];
+    uint16_t key[HEAD_DIM], value[HEAD_DIM]; /* the row's own, as they are stored */
     float unscale[HEADS]; /* what scores are multiplied with: q was made smaller where f16 would not hold it */
     float largest[WARPS][HEADS];
     float total[WARPS][HEADS];
@@ -62,47 +63,77 @@ static_assert(sizeof(few_shared<128>) <= FFAI__CUDA_FEW_SHARED_BYTES(128), "args
 
 /* --- before the context: heads normed and turned --- */
 
-/* By one warp: x [head_dim] normed and turned, in place. */
+/* A head's numbers in a warp: lane l has those of dimension l, l + 32 … */
+template <int HEAD_DIM> struct head_numbers {
+    float x[HEAD_DIM / WARP];
+};
+
+template <int HEAD_DIM> DEVICE head_numbers<HEAD_DIM> load_head(const float *from, bool there)
+{
+    head_numbers<HEAD_DIM> head;
+#pragma unroll
+    for (int i = 0; i < HEAD_DIM / WARP; i++)
+        head.x[i] = there ? from[i * WARP + threadIdx.x % WARP] : 0;
+    return head;
+}
+
+/* Normed and turned, into `to` [head_dim]. */
 template <int HEAD_DIM>
-DEVICE void norm_and_turn(float *x, const float *norm, float eps, const ffai__cuda_attend_few_args &args, int row)
+DEVICE void norm_and_turn(float *to, head_numbers<HEAD_DIM> head, const float *norm, float eps,
+                          const ffai__cuda_attend_few_args &args, int row)
 {
     const int lane = threadIdx.x % WARP;
     if (norm) {
         float squares = 0;
-        for (int d = lane; d < HEAD_DIM; d += WARP)
-            squares = fmaf(x[d], x[d], squares);
+        for (int i = 0; i < HEAD_DIM / WARP; i++)
+            squares = fmaf(head.x[i], head.x[i], squares);
         const float scale = 1.0f / sqrtf(warp_sum(squares) / (float)HEAD_DIM + eps);
-        for (int d = lane; d < HEAD_DIM; d += WARP)
-            x[d] = x[d] * scale * norm[d];
-        __syncwarp();
+        for (int i = 0; i < HEAD_DIM / WARP; i++)
+            head.x[i] = head.x[i] * scale * norm[i * WARP + lane];
     }
+#pragma unroll
+    for (int i = 0; i < HEAD_DIM / WARP; i++)
+        to[i * WARP + lane] = head.x[i];
+    __syncwarp();
     const int half = args.dims / 2;
     for (int i = lane; args.angles && i < half; i += WARP) {
         const float cosine = args.angles[2 * row * half + i];
         const float sine = args.angles[(2 * row + 1) * half + i];
-        const float low = x[i];
-        const float high = x[i + half];
-        x[i] = low * cosine - high * sine;
-        x[i + half] = high * cosine + low * sine;
+        const float low = to[i];
+        const float high = to[i + half];
+        to[i] = low * cosine - high * sine;
+        to[i + half] = high * cosine + low * sine;
     }
     __syncwarp();
 }
 
+/* Which numbers a warp prepares: a query head's, and of the fused row the key's or the value's. The last two warps have
+ * no query head where a key/value head has six or fewer. */
+DEVICE bool prepares_key(const few_frame &f)
+{
+    return f.args->fused && threadIdx.x / WARP == WARPS - 2;
+}
+
+DEVICE bool prepares_value(const few_frame &f)
+{
+    return f.args->fused && threadIdx.x / WARP == WARPS - 1;
+}
+
 /* A warp for each query head; heads that are not there are zero. */
-template <int FORMAT, int HEAD_DIM> DEVICE void take_queries(few_shared<HEAD_DIM> &shared, const few_frame &f)
+template <int FORMAT, int HEAD_DIM>
+DEVICE void take_query(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head)
 {
     const ffai__cuda_attend_few_args &args = *f.args;
     const int lane = threadIdx.x % WARP;
-    const int head = threadIdx.x / WARP;
-    const bool there = head < f.num_heads;
-    float *q = shared.q[head];
-    const float *from =
-        args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + head) * HEAD_DIM;
-    for (int d = lane; d < HEAD_DIM; d += WARP)
-        q[d] = there ? from[d] : 0;
-    __syncwarp();
-    if (there && args.fused)
-        norm_and_turn<HEAD_DIM>(q, args.q_norm, args.q_eps, args, f.row);
+    const int number = threadIdx.x / WARP;
+    float *q = shared.q[number];
+    if (number < f.num_heads && args.fused) {
+        norm_and_turn<HEAD_DIM>(q, head, args.q_norm, args.q_eps, args, f.row);
+    } else {
+        for (int i = 0; i < HEAD_DIM / WARP; i++)
+            q[i * WARP + lane] = head.x[i];
+        __syncwarp();
+    }
     float largest = 0;
     for (int d = lane; d < HEAD_DIM; d += WARP)
         largest = fmaxf(largest, fabsf(q[d]));
@@ -111,29 +142,34 @@ template <int FORMAT, int HEAD_DIM> DEVICE void take_queries(few_shared<HEAD_DIM
     for (int d = lane; d < HEAD_DIM; d += WARP)
         q[d] *= shrink;
     if (lane == 0)
-        shared.unscale[head] = args.attention.scale * 1.44269504f / shrink; /* scores in powers of two */
+        shared.unscale[number] = args.attention.scale * 1.44269504f / shrink; /* scores in powers of two */
 }
 
-/* The row's own key and value, by the block that has the page they go to. Uses the room of sums. */
-template <int HEAD_DIM> DEVICE void store_row(few_shared<HEAD_DIM> &shared, const few_frame &f)
+/* The row's own key and value: where they are used from, and by one of the blocks where they stay. */
+template <int HEAD_DIM>
+DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head, uint16_t *page)
 {
     const ffai__cuda_attend_few_args &args = *f.args;
     const ffai__cuda_store &store = args.attention.store;
-    const int lane = threadIdx.x % WARP;
-    const int warp = threadIdx.x / WARP;
-    uint8_t *page = store.pages + page_of(args.attention.step, store, f.slot, f.position) * store.page_bytes;
-    const int64_t from = ((int64_t)f.row * store.heads + f.kv_head) * HEAD_DIM;
-    if (warp == 0) {
-        float *key = shared.sums[0][0];
-        for (int d = lane; d < HEAD_DIM; d += WARP)
-            key[d] = args.keys[from + d];
-        __syncwarp();
-        norm_and_turn<HEAD_DIM>(key, args.k_norm, args.k_eps, args, f.row);
-        for (int d = lane; d < HEAD_DIM; d += WARP)
-            store_number(page, key_index(store, f.kv_head, f.position) + d, key[d], store.format);
-    } else if (warp == 1) {
-        for (int d = lane; d < HEAD_DIM; d += WARP)
-            store_number(page, value_index(store, f.kv_head, d, f.position), args.values[from + d], store.format);
+    float *key = shared.sums[0][0];
+    norm_and_turn<HEAD_DIM>(key, head, args.k_norm, args.k_eps, args, f.row);
+    for (int d = threadIdx.x % WARP; d < HEAD_DIM; d += WARP) {
+        shared.key[d] = stored_bits(key[d], store.format);
+        if (page)
+            page[key_index(store, f.kv_head, f.position) + d] = shared.key[d];
+    }
+}
+
+template <int HEAD_DIM>
+DEVICE void take_value(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head, uint16_t *page)
+{
+    const ffai__cuda_store &store = f.args->attention.store;
+#pragma unroll
+    for (int i = 0; i < HEAD_DIM / WARP; i++) {
+        const int d = i * WARP + threadIdx.x % WARP;
+        shared.value[d] = stored_bits(head.x[i], store.format);
+        if (page)
+            page[value_index(store, f.kv_head, d, f.position)] = shared.value[d];
     }
 }
 
@@ -166,19 +202,68 @@ template <int FORMAT, int HEAD_DIM> DEVICE void begin_state(few_state<HEAD_DIM> 
     state.unscale = shared.unscale[g];
 }
 
+/* What a lane has of a page's keys and values. */
+template <int HEAD_DIM> struct page_data {
+    uint4 keys[KEY_TILES][HEAD_DIM / 32];
+    uint4 values[HEAD_DIM / 8];
+
+    DEVICE_MEMBER void load(const uint16_t *keys_from, const uint16_t *values_from)
+    {
+        const int g = threadIdx.x % WARP / 4;
+        const int t = threadIdx.x % 4;
+#pragma unroll
+        for (int tile = 0; tile < KEY_TILES; tile++) {
+            const uint4 *row = reinterpret_cast<const uint4 *>(keys_from + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
+#pragma unroll
+            for (int i = 0; i < HEAD_DIM / 32; i++)
+                keys[tile][i] = row[i * 4];
+        }
+#pragma unroll
+        for (int tile = 0; tile < HEAD_DIM / 8; tile++)
+            values[tile] = reinterpret_cast<const uint4 *>(values_from + (tile * 8 + g) * PAGE_TOKENS)[t];
+    }
+
+    /* The fused row's own, which memory need not have yet. */
+    DEVICE_MEMBER void put_own(const few_shared<HEAD_DIM> &shared, int position)
+    {
+        const int g = threadIdx.x % WARP / 4;
+        const int t = threadIdx.x % 4;
+        const int at = position % PAGE_TOKENS;
+#pragma unroll
+        for (int tile = 0; tile < KEY_TILES; tile++) {
+            if (g / 2 * 8 + tile * 2 + g % 2 != at)
+                continue;
+#pragma unroll
+            for (int i = 0; i < HEAD_DIM / 32; i++)
+                keys[tile][i] = *reinterpret_cast<const uint4 *>(shared.key + i * 32 + t * 8);
+        }
+        if (at / 8 != t)
+            return;
+        const int pair = at % 8 / 2;
+        const int shift = at % 2 * 16;
+        const uint32_t others = 0xFFFF0000u >> shift;
+#pragma unroll
+        for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
+            const uint32_t own = (uint32_t)shared.value[tile * 8 + g] << shift;
+            uint4 &v = values[tile];
+            v.x = pair == 0 ? (v.x & others) | own : v.x;
+            v.y = pair == 1 ? (v.y & others) | own : v.y;
+            v.z = pair == 2 ? (v.z & others) | own : v.z;
+            v.w = pair == 3 ? (v.w & others) | own : v.w;
+        }
+    }
+};
+
 /* Scores of the page's 32 positions: [tile][2], of head g and positions 8t + 2 * tile + 0 and 1. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void score_page(float (&scores)[KEY_TILES][2], const few_state<HEAD_DIM> &state, const uint16_t *keys)
+DEVICE void score_page(float (&scores)[KEY_TILES][2], const few_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &page)
 {
-    const int g = threadIdx.x % WARP / 4;
-    const int t = threadIdx.x % 4;
 #pragma unroll
     for (int tile = 0; tile < KEY_TILES; tile++) {
-        const uint4 *row = reinterpret_cast<const uint4 *>(keys + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
         float c[4] = {0, 0, 0, 0};
 #pragma unroll
         for (int i = 0; i < HEAD_DIM / 32; i++) {
-            const uint4 key = row[i * 4];
+            const uint4 key = page.keys[tile][i];
             multiply<FORMAT>(c, state.q[2 * i], key.x, key.y);
             multiply<FORMAT>(c, state.q[2 * i + 1], key.z, key.w);
         }
@@ -236,11 +321,9 @@ DEVICE uint32_t seen_pair(const few_frame &f, int begin, int pair)
 }
 
 template <int FORMAT, int HEAD_DIM>
-DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILES][2], const uint16_t *values,
+DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILES][2], const page_data<HEAD_DIM> &page,
                      const few_frame &f, int begin)
 {
-    const int g = threadIdx.x % WARP / 4;
-    const int t = threadIdx.x % 4;
     uint32_t a[2][4];
     for (int step = 0; step < 2; step++) {
         split_pair<FORMAT>(a[step][0], a[step][1], weights[2 * step][0], weights[2 * step][1]);
@@ -249,7 +332,7 @@ DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILE
     const bool whole = begin + PAGE_TOKENS - 1 <= f.position;
 #pragma unroll
     for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
-        uint4 value = reinterpret_cast<const uint4 *>(values + (tile * 8 + g) * PAGE_TOKENS)[t];
+        uint4 value = page.values[tile];
         if (!whole) {
             value.x &= seen_pair(f, begin, 0);
             value.y &= seen_pair(f, begin, 1);
@@ -261,27 +344,78 @@ DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILE
     }
 }
 
-/* The warp's pages: every WARPS * splits-th one. */
-template <int FORMAT, int HEAD_DIM> DEVICE void attend_pages(few_state<HEAD_DIM> &state, const few_frame &f)
-{
-    const ffai__cuda_attention_args &args = f.args->attention;
-    const int lane = threadIdx.x % WARP;
-    const int stride = WARPS * f.splits;
-    const int last = f.position / PAGE_TOKENS;
-    const uint32_t *table =
-        args.step.tables + f.slot * args.step.table_stride + args.store.group * args.step.max_pages;
-    uint32_t ids = 0; /* of the next 32 pages, one a lane */
-    int count = 0;
-    for (int page = f.first / PAGE_TOKENS + blockIdx.z * WARPS + threadIdx.x / WARP; page <= last; page += stride, count++) {
+/* A warp's pages: every WARPS * splits-th one. */
+struct page_walk {
+    const few_frame &f;
+    const uint32_t *table;
+    int page, stride, last, count;
+    uint32_t ids; /* of the next 32 pages, one a lane */
+
+    DEVICE_MEMBER page_walk(const few_frame &f_) : f(f_), count(0), ids(0)
+    {
+        const ffai__cuda_attention_args &args = f.args->attention;
+        table = args.step.tables + f.slot * args.step.table_stride + args.store.group * args.step.max_pages;
+        stride = WARPS * f.splits;
+        last = f.position / PAGE_TOKENS;
+        page = f.first / PAGE_TOKENS + blockIdx.z * WARPS + threadIdx.x / WARP;
+        look_up();
+    }
+
+    DEVICE_MEMBER void look_up()
+    {
+        const int own = page + threadIdx.x % WARP * stride;
         if (count % WARP == 0)
-            ids = page + lane * stride <= last ? table[page + lane * stride] : 0;
-        const uint8_t *at = args.store.pages + __shfl_sync(~0u, ids, count % WARP) * args.store.page_bytes;
-        const uint16_t *numbers = reinterpret_cast<const uint16_t *>(at);
-        float scores[KEY_TILES][2];
-        score_page<FORMAT>(scores, state, numbers + key_index(args.store, f.kv_head, 0));
-        mask_scores(scores, f, page * PAGE_TOKENS);
-        weigh_page(scores, state);
-        add_page<FORMAT>(state, scores, numbers + value_index(args.store, f.kv_head, 0, 0), f, page * PAGE_TOKENS);
+            ids = own <= last ? table[own] : 0;
+    }
+
+    DEVICE_MEMBER bool there() const
+    {
+        return page <= last;
+    }
+
+    DEVICE_MEMBER uint16_t *numbers() const
+    {
+        const ffai__cuda_store &store = f.args->attention.store;
+        return reinterpret_cast<uint16_t *>(store.pages + __shfl_sync(~0u, ids, count % WARP) * store.page_bytes);
+    }
+
+    DEVICE_MEMBER void go_on()
+    {
+        page += stride;
+        count++;
+        look_up();
+    }
+};
+
+template <int HEAD_DIM> DEVICE void load_page(page_data<HEAD_DIM> &data, const page_walk &walk)
+{
+    const ffai__cuda_store &store = walk.f.args->attention.store;
+    const uint16_t *numbers = walk.numbers();
+    data.load(numbers + key_index(store, walk.f.kv_head, 0), numbers + value_index(store, walk.f.kv_head, 0, 0));
+}
+
+template <int FORMAT, int HEAD_DIM>
+DEVICE void attend_page(few_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &data, const few_frame &f, int page)
+{
+    float scores[KEY_TILES][2];
+    score_page<FORMAT>(scores, state, data);
+    mask_scores(scores, f, page * PAGE_TOKENS);
+    weigh_page(scores, state);
+    add_page<FORMAT>(state, scores, data, f, page * PAGE_TOKENS);
+}
+
+/* The first page has been loaded. */
+template <int FORMAT, int HEAD_DIM>
+DEVICE void attend_pages(few_state<HEAD_DIM> &state, page_data<HEAD_DIM> &data, page_walk &walk,
+                         const few_shared<HEAD_DIM> &shared)
+{
+    while (walk.there()) {
+        if (walk.f.args->fused && walk.page == walk.last)
+            data.put_own(shared, walk.f.position);
+        attend_page<FORMAT>(state, data, walk.f, walk.page);
+        walk.go_on();
+        if (walk.there())
+            load_page(data, walk);
     }
 }
 
@@ -383,6 +517,33 @@ template <int HEAD_DIM> DEVICE bool comes_last(few_shared<HEAD_DIM> &shared, con
     return shared.is_last;
 }
 
+/* All that the row's heads need of memory is asked for first, then the warp's first page, and then it is computed. */
+template <int FORMAT, int HEAD_DIM>
+DEVICE void begin_row(few_shared<HEAD_DIM> &shared, const few_frame &f, page_data<HEAD_DIM> &data, page_walk &walk)
+{
+    const ffai__cuda_attend_few_args &args = *f.args;
+    const int number = threadIdx.x / WARP;
+    const int64_t own = ((int64_t)f.row * args.attention.store.heads + f.kv_head) * HEAD_DIM;
+    const float *q = args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + number) * HEAD_DIM;
+    const head_numbers<HEAD_DIM> query = load_head<HEAD_DIM>(q, number < f.num_heads);
+    const head_numbers<HEAD_DIM> other = load_head<HEAD_DIM>(prepares_key(f) ? args.keys + own : args.values + own,
+                                                             prepares_key(f) || prepares_value(f));
+    uint16_t *page = nullptr;
+    if (prepares_key(f) || prepares_value(f)) {
+        const ffai__cuda_store &store = args.attention.store;
+        const bool stores = (int)blockIdx.z == (walk.last - f.first / PAGE_TOKENS) / WARPS % f.splits;
+        if (stores)
+            page = reinterpret_cast<uint16_t *>(store.pages + walk.table[walk.last] * store.page_bytes);
+    }
+    if (walk.there())
+        load_page(data, walk);
+    take_query<FORMAT>(shared, f, query);
+    if (prepares_key(f))
+        take_key(shared, f, other, page);
+    if (prepares_value(f))
+        take_value(shared, f, other, page);
+}
+
 template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> &shared, few_frame &f)
 {
     const int pages = f.position / PAGE_TOKENS - f.first / PAGE_TOKENS + 1;
@@ -390,13 +551,14 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> 
     f.splits = wanted < (int)gridDim.z ? wanted : (int)gridDim.z;
     if ((int)blockIdx.z >= f.splits)
         return;
-    take_queries<FORMAT>(shared, f);
-    if (f.args->fused && (int)blockIdx.z == (pages - 1) / WARPS % f.splits)
-        store_row(shared, f);
+    page_walk walk(f);
+    page_data<HEAD_DIM> data;
+    begin_row<FORMAT>(shared, f, data, walk);
     __syncthreads();
     few_state<HEAD_DIM> state;
     begin_state<FORMAT>(state, shared);
-    attend_pages<FORMAT>(state, f);
+    attend_pages<FORMAT>(state, data, walk, shared);
+    __syncthreads(); /* the key's room is free */
     leave_state(shared, state);
     __syncthreads();
     join_warps(shared, f);
@@ -408,18 +570,19 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> 
 template <int FORMAT, int HEAD_DIM> DEVICE void attend_few(const ffai__cuda_attend_few_args &args)
 {
     DYNAMIC_SHARED(few_shared<HEAD_DIM>, shared);
-    wait_for_previous();
     let_next_begin();
+    wait_for_previous();
     const ffai__cuda_attention_args &attention = args.attention;
     const int group = attention.heads / attention.store.heads;
     const int sets = (group + HEADS - 1) / HEADS;
     few_frame f = {};
     f.args = &args;
     f.row = blockIdx.x;
+    const ffai__cuda_row row = attention.step.rows[f.row]; /* there is room for it in any case */
     if (f.row >= attention.step.sizes->num_rows)
         return;
-    f.slot = attention.step.rows[f.row].slot;
-    f.position = attention.step.rows[f.row].position;
+    f.slot = row.slot;
+    f.position = row.position;
     f.first = attention.window && f.position >= attention.window ? f.position - (int)attention.window + 1 : 0;
     f.kv_head = blockIdx.y / sets;
     const int before = blockIdx.y % sets * HEADS;

@@ -19,6 +19,10 @@
 #define KERNEL(name, Args, threads)                                                                                    \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Args args)
 
+/* The same, and at least so many blocks have room on a multiprocessor. */
+#define KERNEL_BESIDE(name, Args, threads, blocks)                                                                     \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Args args)
+
 /* The block's dynamic shared memory, as many bytes as the launch asked for, on a 128-byte boundary. */
 #define DYNAMIC_SHARED(Type, name)                                                                                     \
     extern __shared__ __align__(128) uint8_t dynamic_shared[];                                                         \
@@ -65,6 +69,38 @@ DEVICE uint32_t load_once(const uint32_t *at)
     uint32_t v;
     asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(v) : "l"(at));
     return v;
+}
+
+/* Copies to shared memory that go on by themselves: 16, 8 or 4 bytes, or as many zeros. What a thread has asked for since
+ * it last said so is one group; it waits until at most so many of its groups are on their way. */
+template <int BYTES> DEVICE void copy_ahead(void *to, const void *from, bool there)
+{
+#if __CUDA_ARCH__ >= 800
+    const uint32_t address = (uint32_t)__cvta_generic_to_shared(to);
+    if constexpr (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"(address), "l"(from), "r"(there ? 16 : 0));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                     :
+                     : "r"(address), "l"(from), "n"(BYTES), "r"(there ? BYTES : 0));
+#else
+    for (int i = 0; i < BYTES / 4; i++)
+        static_cast<uint32_t *>(to)[i] = there ? static_cast<const uint32_t *>(from)[i] : 0;
+#endif
+}
+
+DEVICE void close_copies()
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+template <int GROUPS> DEVICE void wait_for_copies()
+{
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" : : "n"(GROUPS) : "memory");
+#endif
 }
 
 /* Half-precision numbers by their bits. Conversions round to nearest, ties to even. */
@@ -248,6 +284,28 @@ DEVICE uint16_t f32_to_bf16(float value)
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
         return (uint16_t)(bits >> 16 | 0x40u);
     return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* Two numbers as a pair of bf16, the first one in the low half. */
+DEVICE uint32_t bf16_pair(float low, float high)
+{
+#if __CUDA_ARCH__ >= 800
+    uint32_t pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+#else
+    return f32_to_bf16(low) | (uint32_t)f32_to_bf16(high) << 16;
+#endif
+}
+
+DEVICE float low_of_pair(uint32_t pair)
+{
+    return float_of(pair << 16);
+}
+
+DEVICE float high_of_pair(uint32_t pair)
+{
+    return float_of(pair & 0xFFFF0000u);
 }
 
 DEVICE float warp_sum(float value)

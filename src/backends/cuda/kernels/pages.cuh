@@ -23,15 +23,20 @@ DEVICE int64_t value_index(const ffai__cuda_store &store, int head, int d, int64
     return ((store.heads + head) * (int64_t)store.head_dim + d) * PAGE_TOKENS + position % PAGE_TOKENS;
 }
 
-DEVICE void store_number(uint8_t *page, int64_t index, float value, int format)
+/* As 16 bits: what is beyond the range of f16 becomes its largest number. */
+DEVICE uint16_t stored_bits(float value, int format)
 {
-    if (format == STORE_F32) {
-        reinterpret_cast<float *>(page)[index] = value;
-        return;
-    }
     const float most = 65504.0f;
     const float near = value > most ? most : value < -most ? -most : value;
-    reinterpret_cast<uint16_t *>(page)[index] = format == STORE_F16 ? f32_to_f16(near) : f32_to_bf16(value);
+    return format == STORE_F16 ? f32_to_f16(near) : f32_to_bf16(value);
+}
+
+DEVICE void store_number(uint8_t *page, int64_t index, float value, int format)
+{
+    if (format == STORE_F32)
+        reinterpret_cast<float *>(page)[index] = value;
+    else
+        reinterpret_cast<uint16_t *>(page)[index] = stored_bits(value, format);
 }
 
 DEVICE float stored_number(const uint8_t *page, int64_t index, int format)

@@ -2,7 +2,7 @@
 #include "product_rows.cuh"
 
 /* A warp has a block of 64 columns of 8 rows: lane (g, t) the columns that lane (g, t) of a product takes of row g. */
-KERNEL(prepare, ffai__cuda_prepare_args, ROW_THREADS)
+KERNEL(prepare, ffai__cuda_prepare_args, ROWS_THREADS)
 {
     wait_for_previous();
     let_next_begin();
@@ -11,8 +11,8 @@ KERNEL(prepare, ffai__cuda_prepare_args, ROW_THREADS)
     const int t = lane % 4;
     const int blocks = args.spans * 8;
     const int64_t count = (int64_t)((num_rows + ROW_TILE - 1) / ROW_TILE) * blocks;
-    const int64_t stride = (int64_t)gridDim.x * ROW_WARPS;
-    for (int64_t item = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / WARP; item < count; item += stride) {
+    const int64_t stride = (int64_t)gridDim.x * ROWS_WARPS;
+    for (int64_t item = (int64_t)blockIdx.x * ROWS_WARPS + threadIdx.x / WARP; item < count; item += stride) {
         const int64_t tile = item / blocks;
         const int block = (int)(item % blocks);
         const int64_t row = tile * ROW_TILE + lane / 4;

@@ -1,15 +1,28 @@
-/* The kernels of a format: product_row_NAME and product_rows_NAME. */
+/* The kernels of a format: product_row_NAME with inputs of one piece, product_row_fine_NAME of two,
+ * product_row_whole_NAME of three, and product_rows_NAME. */
 #ifndef FFAI_CUDA_PRODUCT_KERNELS_CUH
 #define FFAI_CUDA_PRODUCT_KERNELS_CUH
 
 #include "product_rows.cuh"
 
+#ifndef ROW_BESIDE
+#define ROW_BESIDE 2
+#endif
+
 #define PRODUCTS(format, subgroups, name)                                                                              \
-    KERNEL(product_row_##name, ffai__cuda_product_row_args, ROW_THREADS)                                               \
+    KERNEL_BESIDE(product_row_##name, ffai__cuda_product_row_args, ROW_THREADS, ROW_BESIDE)                            \
     {                                                                                                                  \
-        product_row<format, subgroups>(args);                                                                          \
+        product_row<format, subgroups, 1>(args);                                                                       \
     }                                                                                                                  \
-    KERNEL(product_rows_##name, ffai__cuda_product_rows_args, ROW_THREADS)                                             \
+    KERNEL_BESIDE(product_row_fine_##name, ffai__cuda_product_row_args, ROW_THREADS, ROW_BESIDE)                       \
+    {                                                                                                                  \
+        product_row<format, subgroups, 2>(args);                                                                       \
+    }                                                                                                                  \
+    KERNEL(product_row_whole_##name, ffai__cuda_product_row_args, ROW_THREADS)                                         \
+    {                                                                                                                  \
+        product_row<format, subgroups, 3>(args);                                                                       \
+    }                                                                                                                  \
+    KERNEL(product_rows_##name, ffai__cuda_product_rows_args, ROWS_THREADS)                                            \
     {                                                                                                                  \
         product_rows<format, subgroups>(args);                                                                         \
     }

@@ -11,7 +11,7 @@
 
 #include "tiles.cuh"
 
-enum { ROW_THREADS = 256, ROW_WARPS = ROW_THREADS / WARP, TILES = FFAI__CUDA_SPAN_TILES };
+enum { ROW_WARPS = FFAI__CUDA_ROW_WARPS, ROW_THREADS = ROW_WARPS * WARP, TILES = FFAI__CUDA_SPAN_TILES };
 
 /* x in shared memory: pieces [piece][span][2][lane][4 words], sums [span][8 blocks][subgroup], then partial sums. */
 typedef struct row_input {
@@ -22,25 +22,37 @@ typedef struct row_input {
     int num_pieces;
 } row_input;
 
-enum { SPAN_PIECE_WORDS = 256 };
+enum { SPAN_PIECE_WORDS = 256, BATCH = 8 };
 
 /* Four columns of x, one piece after the other: each the bf16 number nearest to what the ones before left. */
 DEVICE float stage_columns(uint32_t *pieces, float4 x, int num_pieces, int64_t stride)
 {
-    float rest[4] = {x.x, x.y, x.z, x.w};
     float sum = 0;
-    for (int piece = 0; piece < num_pieces; piece++) {
-        uint32_t bits[4];
-        for (int i = 0; i < 4; i++) {
-            bits[i] = f32_to_bf16(rest[i]);
-            const float value = bf16_to_f32((uint16_t)bits[i]);
-            rest[i] -= value;
-            sum += value;
-        }
-        *reinterpret_cast<uint2 *>(pieces + piece * stride) =
-            make_uint2(bits[0] | bits[1] << 16, bits[2] | bits[3] << 16);
+#pragma unroll
+    for (int piece = 0; piece < 3; piece++) {
+        if (piece >= num_pieces)
+            break;
+        const uint32_t low = bf16_pair(x.x, x.y);
+        const uint32_t high = bf16_pair(x.z, x.w);
+        *reinterpret_cast<uint2 *>(pieces + piece * stride) = make_uint2(low, high);
+        sum += low_of_pair(low) + high_of_pair(low) + (low_of_pair(high) + high_of_pair(high));
+        x.x -= low_of_pair(low);
+        x.y -= high_of_pair(low);
+        x.z -= low_of_pair(high);
+        x.w -= high_of_pair(high);
     }
     return sum;
+}
+
+/* Columns from `column` on, zeros behind the last. */
+DEVICE float4 four_columns(const float *x, int64_t column, int64_t columns)
+{
+    if (columns % 4 == 0)
+        return column < columns ? *reinterpret_cast<const float4 *>(x + column) : make_float4(0, 0, 0, 0);
+    float v[4] = {0, 0, 0, 0};
+    for (int i = 0; i < 4; i++)
+        v[i] = column + i < columns ? x[column + i] : 0;
+    return make_float4(v[0], v[1], v[2], v[3]);
 }
 
 /* The mean square of x, by the whole block. */
@@ -48,8 +60,15 @@ DEVICE float mean_square(const float *x, int64_t columns)
 {
     __shared__ float of_warp[ROW_WARPS];
     float sum = 0;
-    for (int64_t i = threadIdx.x; i < columns; i += ROW_THREADS)
-        sum = fmaf(x[i], x[i], sum);
+    for (int64_t first = threadIdx.x * 4; first < columns; first += BATCH * ROW_THREADS * 4) {
+        float4 v[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; k++)
+            v[k] = four_columns(x, first + k * ROW_THREADS * 4, columns);
+#pragma unroll
+        for (int k = 0; k < BATCH; k++)
+            sum = fmaf(v[k].x, v[k].x, fmaf(v[k].y, v[k].y, fmaf(v[k].z, v[k].z, fmaf(v[k].w, v[k].w, sum))));
+    }
     sum = warp_sum(sum);
     if (threadIdx.x % WARP == 0)
         of_warp[threadIdx.x / WARP] = sum;
@@ -60,77 +79,130 @@ DEVICE float mean_square(const float *x, int64_t columns)
     return sum / (float)columns;
 }
 
-DEVICE float4 input_columns(const ffai__cuda_product_row_args &args, int64_t column, int64_t columns, float scale)
+/* Every thread makes four columns at a time; those of a subgroup are neighbours in one warp, who sum them. */
+DEVICE void stage_four(const row_input &in, int i, float4 x, int subgroups)
 {
-    float v[4] = {0, 0, 0, 0};
-    for (int i = 0; i < 4 && column + i < columns; i++)
-        v[i] = args.norm ? args.x[column + i] * scale * args.norm[column + i] : args.x[column + i];
-    return make_float4(v[0], v[1], v[2], v[3]);
+    int step;
+    int t;
+    step_of_column(i % 16 * 4, subgroups, &step, &t);
+    uint32_t *at = in.pieces + i / 128 * SPAN_PIECE_WORDS + (step / 2 * WARP + i / 16 % 8 * 4 + t) * 4 + step % 2 * 2;
+    float sum = stage_columns(at, x, in.num_pieces, (int64_t)in.spans * SPAN_PIECE_WORDS);
+    const int lanes = 16 / subgroups;
+    for (int distance = lanes / 2; distance > 0; distance /= 2)
+        sum += __shfl_xor_sync(~0u, sum, distance);
+    if (i % lanes == 0)
+        in.sums[i / lanes] = sum;
 }
 
-/* Every thread makes four columns at a time; those of a subgroup are neighbours in one warp, who sum them. */
+DEVICE float4 normed(float4 x, float4 weight, float scale)
+{
+    return make_float4(x.x * scale * weight.x, x.y * scale * weight.y, x.z * scale * weight.z, x.w * scale * weight.w);
+}
+
+/* Loads come in batches, so that they wait for memory together. */
 DEVICE void stage_input(const row_input &in, const ffai__cuda_product_row_args &args, int subgroups)
 {
     const int64_t columns = args.parts[0].matrix.columns;
     const float scale = args.norm ? 1.0f / sqrtf(mean_square(args.x, columns) + args.eps) : 0;
-    const int lanes = 16 / subgroups;
-    for (int i = threadIdx.x; i < in.spans * SPAN / 4; i += ROW_THREADS) {
-        int step;
-        int t;
-        step_of_column(i % 16 * 4, subgroups, &step, &t);
-        const int span = i / 128;
-        const int block = i / 16 % 8;
-        uint32_t *at = in.pieces + span * SPAN_PIECE_WORDS + (step / 2 * WARP + block * 4 + t) * 4 + step % 2 * 2;
-        float sum = stage_columns(at, input_columns(args, (int64_t)i * 4, columns, scale), in.num_pieces,
-                                  (int64_t)in.spans * SPAN_PIECE_WORDS);
-        for (int distance = lanes / 2; distance > 0; distance /= 2)
-            sum += __shfl_xor_sync(~0u, sum, distance);
-        if (i % lanes == 0)
-            in.sums[i / lanes] = sum;
+    const int count = in.spans * SPAN / 4;
+    for (int first = threadIdx.x; first < count; first += BATCH * ROW_THREADS) {
+        float4 x[BATCH];
+        float4 weights[BATCH];
+#pragma unroll
+        for (int k = 0; k < BATCH; k++) {
+            x[k] = four_columns(args.x, (int64_t)(first + k * ROW_THREADS) * 4, columns);
+            if (args.norm)
+                weights[k] = four_columns(args.norm, (int64_t)(first + k * ROW_THREADS) * 4, columns);
+        }
+#pragma unroll
+        for (int k = 0; k < BATCH; k++) {
+            if (first + k * ROW_THREADS < count)
+                stage_four(in, first + k * ROW_THREADS, args.norm ? normed(x[k], weights[k], scale) : x[k], subgroups);
+        }
     }
 }
 
-/* A lane's words of a span. */
-template <int FORMAT> struct span_data {
-    uint32_t words[span_words<FORMAT>];
+/* How much of a row of tiles a slot of a warp's ring has. */
+template <int FORMAT> constexpr int slot_tiles = is_affine<FORMAT> ? TILES : 1;
+template <int FORMAT> constexpr int slot_words = slot_tiles<FORMAT> * lane_words<FORMAT>;
+template <int FORMAT> constexpr int slots = FFAI__CUDA_ROW_SLOTS(FORMAT);
+template <int FORMAT, int SUBGROUPS> constexpr int slot_bytes = FFAI__CUDA_ROW_SLOT_BYTES(FORMAT, SUBGROUPS);
 
-    DEVICE_MEMBER void load(const ffai__cuda_matrix &m, int64_t unit, int span)
-    {
-        const int lane = threadIdx.x % WARP;
-        const int64_t first = (unit * m.tiles + (int64_t)span * TILES) * lane_words<FORMAT> * WARP;
-        if ((span + 1) * TILES <= m.tiles) {
-            const uint4 *from = reinterpret_cast<const uint4 *>(m.words + first) + lane;
+/* A lane's part of a slot: words [words / 4][lane][4], then scales [lane][2][subgroups], each pair in 8 bytes at most. A
+ * lane reads what it has copied itself, and needs no barrier. */
+template <int FORMAT, int SUBGROUPS> DEVICE void fill_slot(uint8_t *slot, const ffai__cuda_matrix &m, int64_t unit, int tile)
+{
+    const int lane = threadIdx.x % WARP;
+    const int span = tile / TILES;
+    uint4 *to = reinterpret_cast<uint4 *>(slot) + lane;
+    if ((span + 1) * TILES <= m.tiles) {
+        const int64_t first = (unit * m.tiles + tile) * lane_words<FORMAT> * WARP;
+        const uint4 *from = reinterpret_cast<const uint4 *>(m.words + first) + lane;
 #pragma unroll
-            for (int i = 0; i < span_words<FORMAT> / 4; i++) {
-                const uint4 v = load_once(from + i * WARP);
-                words[4 * i] = v.x;
-                words[4 * i + 1] = v.y;
-                words[4 * i + 2] = v.z;
-                words[4 * i + 3] = v.w;
-            }
-            return;
-        }
-        const int count = (m.tiles - span * TILES) * lane_words<FORMAT>;
-#pragma unroll
-        for (int i = 0; i < span_words<FORMAT>; i++)
-            words[i] = i < count ? load_once(m.words + first + i * WARP + lane) : 0;
+        for (int i = 0; i < slot_words<FORMAT> / 4; i++)
+            copy_ahead<16>(to + i * WARP, from + i * WARP, true);
+    } else {
+        const uint32_t *from = m.words + (unit * m.tiles + tile) * lane_words<FORMAT> * WARP + lane;
+        const int count = (m.tiles - tile) * lane_words<FORMAT>;
+        for (int i = 0; i < slot_words<FORMAT>; i++)
+            copy_ahead<4>(reinterpret_cast<uint32_t *>(to + i / 4 * WARP) + i % 4, i < count ? from + i * WARP : m.words,
+                          i < count);
     }
-};
+    if constexpr (is_affine<FORMAT>) {
+        const bool wide = m.scale_format == FFAI__CUDA_SCALES_F32;
+        const uint2 *from = reinterpret_cast<const uint2 *>(m.scales) +
+                            ((unit * m.spans + span) * WARP + lane) * SUBGROUPS * (wide ? 2 : 1);
+        uint2 *scales = reinterpret_cast<uint2 *>(slot + slot_words<FORMAT> * WARP * 4) + lane * 2 * SUBGROUPS;
+#pragma unroll
+        for (int i = 0; i < 2 * SUBGROUPS; i++) {
+            if (i < SUBGROUPS || wide)
+                copy_ahead<8>(scales + i, from + i, true);
+        }
+    }
+}
+
+/* A tile's words of a slot, and the scales of the lane's two blocks. */
+template <int FORMAT> DEVICE void take_words(uint32_t (&words)[lane_words<FORMAT>], const uint8_t *slot, int tile)
+{
+    const uint4 *from = reinterpret_cast<const uint4 *>(slot) + threadIdx.x % WARP;
+    if constexpr (lane_words<FORMAT> % 4 == 0) {
+#pragma unroll
+        for (int i = 0; i < lane_words<FORMAT> / 4; i++) {
+            const uint4 v = from[(tile * (lane_words<FORMAT> / 4) + i) * WARP];
+            words[4 * i] = v.x;
+            words[4 * i + 1] = v.y;
+            words[4 * i + 2] = v.z;
+            words[4 * i + 3] = v.w;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < lane_words<FORMAT>; i++) {
+            const int word = tile * lane_words<FORMAT> + i;
+            words[i] = reinterpret_cast<const uint32_t *>(from + word / 4 * WARP)[word % 4];
+        }
+    }
+}
+
+/* Scale and bias of subgroup q of the lane's lower (0) or upper (1) block. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void take_scale(float &scale, float &bias, const uint8_t *slot, int half, int q, int scale_format)
+{
+    const uint32_t *pairs = reinterpret_cast<const uint32_t *>(slot + slot_words<FORMAT> * WARP * 4) +
+                            threadIdx.x % WARP * 4 * SUBGROUPS;
+    const int i = half * SUBGROUPS + q;
+    if (scale_format == FFAI__CUDA_SCALES_F32) {
+        scale = float_of(pairs[2 * i]);
+        bias = float_of(pairs[2 * i + 1]);
+        return;
+    }
+    const uint32_t both = pairs[i];
+    scale = scale_value(both & 0xFFFFu, scale_format);
+    bias = scale_value(both >> 16, scale_format);
+}
 
 template <int SUBGROUPS> struct tile_sums {
     float c[SUBGROUPS][TILES][4];
 };
-
-/* Four steps of a tile, subgroup by subgroup. */
-template <int SUBGROUPS>
-DEVICE void multiply_pairs(tile_sums<SUBGROUPS> &sums, int tile, const uint32_t (&pairs)[PAIRS], const uint32_t (&x)[8])
-{
-#pragma unroll
-    for (int step = 0; step < 4; step++) {
-        const uint32_t a[4] = {pairs[4 * step], pairs[4 * step + 1], pairs[4 * step + 2], pairs[4 * step + 3]};
-        mma_bf16(sums.c[step * SUBGROUPS / 4][tile], a, x[2 * step], x[2 * step + 1]);
-    }
-}
 
 /* The pairs of a tile as bf16 numbers: part `part` of how many it takes to be exact. */
 template <int FORMAT> constexpr int weight_pieces = FORMAT == FFAI__CUDA_F32   ? 3
@@ -193,34 +265,59 @@ template <int FORMAT> DEVICE void take_out_magic(uint32_t (&pairs)[PAIRS], int n
     }
 }
 
-template <int FORMAT, int SUBGROUPS>
-DEVICE void multiply_span(tile_sums<SUBGROUPS> &sums, const uint32_t *words, const row_input &in, int span)
+/* A piece of x for the eight blocks of a span: lane (g, t) those of block g, for four steps. */
+DEVICE void take_input(uint32_t (&x)[8], const row_input &in, int piece, int span)
 {
-    const int lane = threadIdx.x % WARP;
-    uint32_t x[3][8];
+    const uint4 *from = reinterpret_cast<const uint4 *>(in.pieces + (piece * in.spans + span) * SPAN_PIECE_WORDS);
+    const uint4 low = from[threadIdx.x % WARP];
+    const uint4 high = from[WARP + threadIdx.x % WARP];
+    x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+    x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+
+template <int FORMAT> DEVICE void take_pairs(uint32_t (&pairs)[PAIRS], const uint8_t *slot, int tile, int part, int pieces)
+{
+    uint32_t words[lane_words<FORMAT>];
+    take_words<FORMAT>(words, slot, tile);
+    unpack_pairs<FORMAT>(pairs, words, part);
+    take_out_magic<FORMAT>(pairs, pieces, part);
+}
+
+/* `TOGETHER` tiles of a slot from its tile `from` on, which is tile `to` of the span: their products take turns, because
+ * each waits for the one before it with the same sums. */
+template <int FORMAT, int SUBGROUPS, int PIECES, int TOGETHER>
+DEVICE void multiply_tiles(tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const uint32_t (&x)[PIECES][8], int from, int to)
+{
 #pragma unroll
-    for (int piece = 0; piece < 3; piece++) {
-        if (piece < in.num_pieces) {
-            const uint4 *from = reinterpret_cast<const uint4 *>(in.pieces + (piece * in.spans + span) * SPAN_PIECE_WORDS);
-            const uint4 low = from[lane];
-            const uint4 high = from[WARP + lane];
-            x[piece][0] = low.x, x[piece][1] = low.y, x[piece][2] = low.z, x[piece][3] = low.w;
-            x[piece][4] = high.x, x[piece][5] = high.y, x[piece][6] = high.z, x[piece][7] = high.w;
+    for (int part = 0; part < weight_pieces<FORMAT>; part++) {
+        uint32_t pairs[TOGETHER][PAIRS];
+#pragma unroll
+        for (int i = 0; i < TOGETHER; i++)
+            take_pairs<FORMAT>(pairs[i], slot, from + i, part, PIECES);
+#pragma unroll
+        for (int step = 0; step < 4; step++) {
+#pragma unroll
+            for (int piece = 0; piece < PIECES; piece++) {
+#pragma unroll
+                for (int i = 0; i < TOGETHER; i++) {
+                    const uint32_t a[4] = {pairs[i][4 * step], pairs[i][4 * step + 1], pairs[i][4 * step + 2],
+                                           pairs[i][4 * step + 3]};
+                    mma_bf16(sums.c[step * SUBGROUPS / 4][to + i], a, x[piece][2 * step], x[piece][2 * step + 1]);
+                }
+            }
         }
     }
-#pragma unroll
-    for (int tile = 0; tile < TILES; tile++) {
-#pragma unroll
-        for (int part = 0; part < weight_pieces<FORMAT>; part++) {
-            uint32_t pairs[PAIRS];
-            unpack_pairs<FORMAT>(pairs, words + tile * lane_words<FORMAT>, part);
-            take_out_magic<FORMAT>(pairs, in.num_pieces, part);
-            multiply_pairs(sums, tile, pairs, x[0]);
-            if (in.num_pieces > 1)
-                multiply_pairs(sums, tile, pairs, x[1]);
-            if (in.num_pieces > 2)
-                multiply_pairs(sums, tile, pairs, x[2]);
-        }
+}
+
+/* A slot's tiles, of which the first is `tile` of its span. */
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE void multiply_slot(tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const uint32_t (&x)[PIECES][8], int tile)
+{
+    if constexpr (slot_tiles<FORMAT> == 1) {
+        multiply_tiles<FORMAT, SUBGROUPS, PIECES, 1>(sums, slot, x, 0, tile);
+    } else {
+        multiply_tiles<FORMAT, SUBGROUPS, PIECES, 2>(sums, slot, x, 0, 0);
+        multiply_tiles<FORMAT, SUBGROUPS, PIECES, 2>(sums, slot, x, 2, 2);
     }
 }
 
@@ -233,44 +330,29 @@ template <int SUBGROUPS> DEVICE void own_sums(float (&lower), float (&upper), co
     upper = t == 0 ? sums.c[q][0][3] : t == 1 ? sums.c[q][1][3] : t == 2 ? sums.c[q][2][3] : sums.c[q][3][3];
 }
 
-template <int FORMAT, int SUBGROUPS>
-DEVICE float span_result(const tile_sums<SUBGROUPS> &sums, const ffai__cuda_matrix &m, const row_input &in, int64_t unit,
-                         int span)
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE float span_result(const tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const row_input &in, int span,
+                         int scale_format)
 {
-    const int lane = threadIdx.x % WARP;
     float result = 0;
 #pragma unroll
     for (int q = 0; q < SUBGROUPS; q++) {
         float own[2];
         own_sums(own[0], own[1], sums, q);
         if constexpr (is_affine<FORMAT>) {
+#pragma unroll
             for (int half = 0; half < 2; half++) {
-                const int block = lane % 4 * 2 + half;
                 float scale;
                 float bias;
-                read_scale(&scale, &bias, &m, scale_index(&m, unit, span, lane / 4, block, q));
-                const float sum = in.sums[(span * 8 + block) * SUBGROUPS + q];
-                result = fmaf(scale, own[half] - magic_of<FORMAT>(in.num_pieces) * sum, fmaf(bias, sum, result));
+                take_scale<FORMAT, SUBGROUPS>(scale, bias, slot, half, q, scale_format);
+                const float sum = in.sums[(span * 8 + threadIdx.x % 4 * 2 + half) * SUBGROUPS + q];
+                result = fmaf(scale, own[half] - magic_of<FORMAT>(PIECES) * sum, fmaf(bias, sum, result));
             }
         } else {
             result += own[0] + own[1];
         }
     }
     return result;
-}
-
-template <int FORMAT, int SUBGROUPS>
-DEVICE void multiply_unit_span(const ffai__cuda_matrix &m, const row_input &in, int64_t unit, int span, float *partial)
-{
-    span_data<FORMAT> data;
-    data.load(m, unit, span);
-    tile_sums<SUBGROUPS> sums = {};
-    multiply_span<FORMAT>(sums, data.words, in, span);
-    float result = span_result<FORMAT>(sums, m, in, unit, span);
-    result += __shfl_xor_sync(~0u, result, 1);
-    result += __shfl_xor_sync(~0u, result, 2);
-    if (threadIdx.x % 4 == 0)
-        partial[threadIdx.x % WARP / 4] = result;
 }
 
 /* The part of a product that a unit belongs to, and its number there. */
@@ -336,31 +418,133 @@ DEVICE int64_t count_units(const ffai__cuda_product_row_args &args)
     return units;
 }
 
-template <int FORMAT, int SUBGROUPS> DEVICE void product_row(const ffai__cuda_product_row_args &args)
+/* A warp's place in its part of the weights: a slot's tiles of a unit, of which the block has several. */
+typedef struct row_place {
+    int local, tile;
+} row_place;
+
+/* A warp's walk over its spans, every ROW_WARPS-th of the block's, with its ring running ahead of it. */
+template <int FORMAT, int SUBGROUPS, int PIECES> struct row_walk {
+    const ffai__cuda_product_row_args &args;
+    const row_input &in;
+    int64_t first; /* unit of the block */
+    int units;
+    uint8_t *ring;
+    int64_t unit; /* that is being copied, in its part */
+    int part;
+    row_place ahead;
+    int filled, used; /* slots, the next ones */
+
+    DEVICE_MEMBER row_walk(const ffai__cuda_product_row_args &args_, const row_input &in_, int64_t first_, int units_,
+                           uint8_t *rings)
+        : args(args_), in(in_), first(first_), units(units_), unit(0), part(0), ahead{0, 0}, filled(0), used(0)
+    {
+        const int warp = threadIdx.x / WARP;
+        ring = rings + warp * slots<FORMAT> * slot_bytes<FORMAT, SUBGROUPS>;
+        ahead.tile = warp * TILES;
+        settle(true);
+        for (int i = 0; i < slots<FORMAT>; i++)
+            fill();
+    }
+
+    /* Bring a place behind its unit's end to where it belongs. */
+    DEVICE_MEMBER void settle(bool moved)
+    {
+        while (ahead.tile >= in.spans * TILES) {
+            ahead.tile -= in.spans * TILES;
+            ahead.local++;
+            moved = true;
+        }
+        if (!moved || ahead.local >= units)
+            return;
+        unit = first + ahead.local;
+        part = part_of_unit(args, &unit);
+    }
+
+    /* The next slot's copies, which are a group of their own even if there is nothing left to copy. */
+    DEVICE_MEMBER void fill()
+    {
+        if (ahead.local < units) {
+            const ffai__cuda_matrix &m = args.parts[part].matrix;
+            if (ahead.tile < m.tiles)
+                fill_slot<FORMAT, SUBGROUPS>(ring + filled * slot_bytes<FORMAT, SUBGROUPS>, m, unit, ahead.tile);
+            filled = filled + 1 == slots<FORMAT> ? 0 : filled + 1;
+            ahead.tile += slot_tiles<FORMAT>;
+            if (ahead.tile % TILES == 0) {
+                ahead.tile += (ROW_WARPS - 1) * TILES;
+                settle(false);
+            }
+        }
+        close_copies();
+    }
+
+    DEVICE_MEMBER void multiply_span(int local, int span, int tiles, int scale_format)
+    {
+        tile_sums<SUBGROUPS> sums = {};
+        uint32_t x[PIECES][8];
+#pragma unroll
+        for (int piece = 0; piece < PIECES; piece++)
+            take_input(x[piece], in, piece, span);
+        float result = 0;
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile += slot_tiles<FORMAT>) {
+            const uint8_t *slot = ring + used * slot_bytes<FORMAT, SUBGROUPS>;
+            used = used + 1 == slots<FORMAT> ? 0 : used + 1;
+            wait_for_copies<slots<FORMAT> - 1>();
+            if (span * TILES + tile < tiles)
+                multiply_slot<FORMAT, SUBGROUPS, PIECES>(sums, slot, x, tile);
+            if (tile + slot_tiles<FORMAT> == TILES)
+                result = span_result<FORMAT, SUBGROUPS, PIECES>(sums, slot, in, span, scale_format);
+            fill();
+        }
+        result += __shfl_xor_sync(~0u, result, 1);
+        result += __shfl_xor_sync(~0u, result, 2);
+        if (threadIdx.x % 4 == 0)
+            in.partials[((int64_t)local * in.spans + span) * UNIT + threadIdx.x % WARP / 4] = result;
+    }
+
+    DEVICE_MEMBER void multiply()
+    {
+        int local = 0;
+        int span = threadIdx.x / WARP;
+        while (true) {
+            while (span >= in.spans) {
+                span -= in.spans;
+                local++;
+            }
+            if (local >= units)
+                break;
+            int64_t own = first + local;
+            const ffai__cuda_matrix &m = args.parts[part_of_unit(args, &own)].matrix;
+            multiply_span(local, span, m.tiles, m.scale_format);
+            span += ROW_WARPS;
+        }
+    }
+};
+
+template <int FORMAT, int SUBGROUPS, int PIECES> DEVICE void product_row(const ffai__cuda_product_row_args &args)
 {
-    DYNAMIC_SHARED(uint32_t, shared);
+    DYNAMIC_SHARED(uint8_t, shared);
+    let_next_begin();
     const int spans = args.parts[0].matrix.spans;
     row_input in;
     in.spans = spans;
-    in.num_pieces = args.pieces;
-    in.pieces = shared;
-    in.sums = reinterpret_cast<float *>(shared + args.pieces * spans * SPAN_PIECE_WORDS);
+    in.num_pieces = PIECES;
+    in.pieces = reinterpret_cast<uint32_t *>(shared + ROW_WARPS * slots<FORMAT> * slot_bytes<FORMAT, SUBGROUPS>);
+    in.sums = reinterpret_cast<float *>(in.pieces + PIECES * spans * SPAN_PIECE_WORDS);
     in.partials = in.sums + spans * 8 * SUBGROUPS;
     const int64_t first = (int64_t)blockIdx.x * args.units_a_block;
     const int64_t rest = count_units(args) - first;
     const int units = (int)(rest < args.units_a_block ? rest : args.units_a_block);
+    row_walk<FORMAT, SUBGROUPS, PIECES> walk(args, in, first, units, shared);
     wait_for_previous();
-    if (args.of_outputs && !args.step.sizes->num_outputs)
+    if (args.of_outputs && !args.step.sizes->num_outputs) {
+        wait_for_copies<0>();
         return;
+    }
     stage_input(in, args, SUBGROUPS);
     __syncthreads();
-    for (int item = threadIdx.x / WARP; item < units * spans; item += ROW_WARPS) {
-        int64_t unit = first + item / spans;
-        const int part = part_of_unit(args, &unit);
-        multiply_unit_span<FORMAT, SUBGROUPS>(args.parts[part].matrix, in, unit, item % spans,
-                                              in.partials + (int64_t)item * UNIT);
-    }
-    let_next_begin();
+    walk.multiply();
     __syncthreads();
     for (int i = threadIdx.x; i < units * UNIT; i += ROW_THREADS) {
         if (!args.swiglu)

@@ -8,7 +8,13 @@
 
 #include "product_row.cuh"
 
-enum { ROW_TILE = 8, ROW_TILES = 4, STEP_ROWS = ROW_TILE * ROW_TILES };
+enum {
+    ROWS_WARPS = 8,
+    ROWS_THREADS = ROWS_WARPS * WARP,
+    ROW_TILE = 8,
+    ROW_TILES = 4,
+    STEP_ROWS = ROW_TILE * ROW_TILES
+};
 
 /* sums of 16 rows of the matrix and 32 of x. */
 typedef struct rows_sums {
@@ -139,7 +145,7 @@ DEVICE void finish_rows(const rows_frame &f, const float *results, int64_t unit,
     if (at >= p.matrix.rows || at_row >= num_rows)
         return;
     float y = 0;
-    for (int warp = 0; warp < ROW_WARPS; warp++)
+    for (int warp = 0; warp < ROWS_WARPS; warp++)
         y += results[(warp * STEP_ROWS + t) * 16 + row];
     if (p.bias)
         y += p.bias[at];
@@ -150,7 +156,7 @@ DEVICE void finish_rows(const rows_frame &f, const float *results, int64_t unit,
 
 template <int FORMAT, int SUBGROUPS> DEVICE void product_rows(const ffai__cuda_product_rows_args &args)
 {
-    __shared__ float of_warps[ROW_WARPS * STEP_ROWS * 16];
+    __shared__ float of_warps[ROWS_WARPS * STEP_ROWS * 16];
     wait_for_previous();
     let_next_begin();
     const int num_rows = args.of_outputs ? args.step.sizes->num_outputs : args.step.sizes->num_rows;
@@ -161,7 +167,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void product_rows(const ffai__cuda_p
         const int warp = threadIdx.x / WARP;
         const int lane = threadIdx.x % WARP;
         rows_sums results = {};
-        for (int tile = warp; tile < args.part.matrix.tiles; tile += ROW_WARPS)
+        for (int tile = warp; tile < args.part.matrix.tiles; tile += ROWS_WARPS)
             multiply_tile<FORMAT, SUBGROUPS>(results, f, unit, tile / TILES, tile % TILES);
         for (int tile = 0; tile < ROW_TILES; tile++) {
             for (int i = 0; i < 4; i++)
@@ -169,7 +175,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void product_rows(const ffai__cuda_p
                     results.c[tile][i];
         }
         __syncthreads();
-        for (int i = threadIdx.x; i < STEP_ROWS * 16; i += ROW_THREADS)
+        for (int i = threadIdx.x; i < STEP_ROWS * 16; i += ROWS_THREADS)
             finish_rows(f, of_warps, unit, i, num_rows);
         __syncthreads();
     }
