@@ -5,8 +5,8 @@
 
 ffai_status ffai__cuda_enter(const ffai__cuda_opened *opened, ffai_error *err)
 {
-    return ffai__cuda_check(opened->driver, opened->driver->context_push(opened->context), "entering the device's context",
-                            err);
+    return ffai__cuda_check(opened->driver, opened->driver->context_push(opened->context),
+                            "entering the device's context", err);
 }
 
 void ffai__cuda_leave(const ffai__cuda_opened *opened)
@@ -60,8 +60,7 @@ ffai_status ffai__cuda_open_device(ffai__cuda_opened *opened, int number, ffai_e
                                "opening the device", err));
     opened->context = context;
     FFAI__TRY(ffai__cuda_enter(opened, err));
-    const ffai_status status =
-        ffai__cuda_kernels_load(&opened->kernels, opened->driver, opened->shared_bytes, err);
+    const ffai_status status = ffai__cuda_kernels_load(&opened->kernels, opened->driver, opened->shared_bytes, err);
     ffai__cuda_leave(opened);
     return status == FFAI_OK ? status : ffai__fail_in(err, status, "device %d, %s", number, opened->name);
 }

@@ -51,8 +51,8 @@ static ffai_status cuda_load(ffai__plan **out, const ffai__program *program, con
 static void cuda_describe(const ffai__plan *base, char *text, size_t size)
 {
     const ffai__cuda_opened *opened = &((const ffai__cuda_plan *)base)->opened;
-    snprintf(text, size, "cuda device %d, %s, compute capability %d.%d, %d multiprocessors", opened->number, opened->name,
-             opened->compute / 10, opened->compute % 10, opened->multiprocessors);
+    snprintf(text, size, "cuda device %d, %s, compute capability %d.%d, %d multiprocessors", opened->number,
+             opened->name, opened->compute / 10, opened->compute % 10, opened->multiprocessors);
 }
 
 static ffai_status cuda_available(uint64_t *bytes, int device, ffai_error *err)
@@ -143,7 +143,8 @@ static ffai_status make_classes(ffai__cuda_run *run, ffai_error *err)
 static ffai_status open_stream(ffai__cuda_run *run, ffai_error *err)
 {
     const ffai__cuda_opened *opened = &run->plan->opened;
-    FFAI__TRY(check(opened, opened->driver->stream_create(&run->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
+    FFAI__TRY(
+        check(opened, opened->driver->stream_create(&run->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
     for (int i = 0; i < FFAI__CUDA_SLOTS; i++)
         FFAI__TRY(check(opened, opened->driver->event_create(&run->done[i], FFAI__CUDA_EVENT_UNTIMED),
                         "creating an event", err));
@@ -346,7 +347,8 @@ static ffai_status cuda_copy_page(ffai__run *base, int group, uint32_t to, uint3
     return copy_within(run, first + to * bytes, first + from * bytes, bytes, err);
 }
 
-static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err)
+static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length,
+                                    ffai_error *err)
 {
     ffai__cuda_run *run = (ffai__cuda_run *)base;
     const uint64_t history = (uint64_t)(uintptr_t)run->step.history;

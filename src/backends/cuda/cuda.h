@@ -68,11 +68,11 @@ enum {
 
 /* How many blocks a launch has, by the rows of the step's class. */
 typedef enum ffai__cuda_grid {
-    FFAI__CUDA_GRID_FIXED,   /* blocks */
-    FFAI__CUDA_GRID_WORK,    /* enough threads for rows * work, up to some for each multiprocessor */
-    FFAI__CUDA_GRID_ROWS,    /* a block a row, `blocks` in the second dimension */
-    FFAI__CUDA_GRID_TILES,   /* blocks, and in the second dimension one for each 32 rows */
-    FFAI__CUDA_GRID_ATTEND,  /* a block a row; `blocks` key/value heads; parts of the context */
+    FFAI__CUDA_GRID_FIXED,  /* blocks */
+    FFAI__CUDA_GRID_WORK,   /* enough threads for rows * work, up to some for each multiprocessor */
+    FFAI__CUDA_GRID_ROWS,   /* a block a row, `blocks` in the second dimension */
+    FFAI__CUDA_GRID_TILES,  /* blocks, and in the second dimension one for each 32 rows */
+    FFAI__CUDA_GRID_ATTEND, /* a block a row; `blocks` key/value heads; parts of the context */
 } ffai__cuda_grid;
 
 /* One kernel of a step. */
@@ -81,7 +81,7 @@ typedef struct ffai__cuda_operation {
     ffai__cuda_grid grid;
     bool of_outputs; /* rows are R, not T */
     unsigned blocks;
-    uint64_t work;   /* GRID_WORK: threads for each row */
+    uint64_t work; /* GRID_WORK: threads for each row */
     unsigned threads;
     unsigned shared_bytes;
     const ffai__instruction *instruction;
@@ -113,8 +113,8 @@ typedef struct ffai__cuda_run {
 
     ffai__cuda_address workspace;
     uint64_t workspace_bytes;
-    uint64_t *values;    /* [values] addresses of activations */
-    uint64_t *angles;    /* [instructions] address of a rope's table, of those that share one the same */
+    uint64_t *values;      /* [values] addresses of activations */
+    uint64_t *angles;      /* [instructions] address of a rope's table, of those that share one the same */
     uint64_t *frequencies; /* [instructions] and of its inv_freq */
     uint64_t pieces, sums;
     uint64_t partials;
@@ -130,13 +130,13 @@ typedef struct ffai__cuda_run {
     uint64_t *groups;       /* [groups] address of page 0 */
     uint64_t *page_bytes;   /* [groups] */
 
-    uint8_t *messages; /* host memory [slots][message_stride] */
-    ffai__cuda_drawn *drawn; /* host memory [slots][max_outputs] */
+    uint8_t *messages;              /* host memory [slots][message_stride] */
+    ffai__cuda_drawn *drawn;        /* host memory [slots][max_outputs] */
     ffai__cuda_drawn *device_drawn; /* the same, as the device addresses it */
-    uint32_t *shadow;  /* what the device's block tables hold; UINT32_MAX: nothing yet */
+    uint32_t *shadow;               /* what the device's block tables hold; UINT32_MAX: nothing yet */
     uint64_t num_entries;
-    float *logits;     /* [max_outputs][vocab_size] */
-    uint32_t number;   /* of the next step */
+    float *logits;   /* [max_outputs][vocab_size] */
+    uint32_t number; /* of the next step */
     int32_t slot_outputs[FFAI__CUDA_SLOTS];
     bool slot_drew[FFAI__CUDA_SLOTS];
 } ffai__cuda_run;
@@ -151,8 +151,8 @@ ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__
 ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, bool greedy,
                                 ffai_error *err);
 /* Launch one kernel with dynamic shared memory. */
-ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream, ffai__cuda_kernel kernel,
-                                     const unsigned grid[3], unsigned threads, unsigned shared_bytes, void *args,
-                                     ffai_error *err);
+ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream,
+                                     ffai__cuda_kernel kernel, const unsigned grid[3], unsigned threads,
+                                     unsigned shared_bytes, void *args, ffai_error *err);
 
 #endif

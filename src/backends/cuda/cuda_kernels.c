@@ -67,11 +67,11 @@ ffai_status ffai__cuda_kernels_load(ffai__cuda_kernels *kernels, const ffai__cud
         FFAI__TRY(find_function(kernels, driver, i, err));
         /* Static shared memory counts too: 1 KiB more than any kernel has of it. */
         if (ffai__cuda_takes_shared((ffai__cuda_kernel)i))
-            FFAI__TRY(ffai__cuda_check(driver,
-                                       driver->function_attribute(kernels->functions[i],
-                                                                  FFAI__CUDA_FUNCTION_SHARED_BYTES,
-                                                                  shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES),
-                                       "asking for shared memory", err));
+            FFAI__TRY(
+                ffai__cuda_check(driver,
+                                 driver->function_attribute(kernels->functions[i], FFAI__CUDA_FUNCTION_SHARED_BYTES,
+                                                            shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES),
+                                 "asking for shared memory", err));
     }
     return FFAI_OK;
 }

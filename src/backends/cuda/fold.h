@@ -14,10 +14,10 @@ const ffai__instruction *ffai__fold_swiglu(const ffai__program *program, const f
 /* An attention together with what prepares its heads: norms of single heads, the turn by rotary angles, the storing of
  * keys and values. Steps of one row leave all of it to one kernel. */
 typedef struct ffai__fold_attention {
-    size_t attention, store;    /* instructions */
-    size_t q_rope, k_rope;      /* SIZE_MAX: not turned */
-    size_t q_norm, k_norm;      /* SIZE_MAX: not normed */
-    ffai__value q, k, v;        /* as the products leave them */
+    size_t attention, store; /* instructions */
+    size_t q_rope, k_rope;   /* SIZE_MAX: not turned */
+    size_t q_norm, k_norm;   /* SIZE_MAX: not normed */
+    ffai__value q, k, v;     /* as the products leave them */
 } ffai__fold_attention;
 
 /* Whether the attention at `index` and what stands before it can be done together; its parts then. */

@@ -2,9 +2,9 @@
 #include "alloc.h"
 #include "cuda.h"
 
-ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream, ffai__cuda_kernel kernel,
-                                     const unsigned grid[3], unsigned threads, unsigned shared_bytes, void *args,
-                                     ffai_error *err)
+ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream,
+                                     ffai__cuda_kernel kernel, const unsigned grid[3], unsigned threads,
+                                     unsigned shared_bytes, void *args, ffai_error *err)
 {
     ffai__cuda_launch_attribute overlap = {.which = FFAI__CUDA_LAUNCH_PROGRAMMATIC, .value = {.programmatic = 1}};
     const ffai__cuda_launch launch = {
@@ -70,11 +70,12 @@ ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__
     return FFAI_OK;
 }
 
-static ffai_status capture(ffai__cuda_graph *graph, const ffai__cuda_run *run, const ffai__cuda_class *of, ffai_error *err)
+static ffai_status capture(ffai__cuda_graph *graph, const ffai__cuda_run *run, const ffai__cuda_class *of,
+                           ffai_error *err)
 {
     const ffai__cuda_driver *driver = run->plan->opened.driver;
-    FFAI__TRY(ffai__cuda_check(driver, driver->capture_begin(run->stream, FFAI__CUDA_CAPTURE_THREAD), "capturing a step",
-                               err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->capture_begin(run->stream, FFAI__CUDA_CAPTURE_THREAD),
+                               "capturing a step", err));
     const ffai_status launched = ffai__cuda_launch_operations(run, of, err);
     const ffai__cuda_result ended = driver->capture_end(run->stream, graph);
     return launched == FFAI_OK ? ffai__cuda_check(driver, ended, "capturing a step", err) : launched;
@@ -88,7 +89,8 @@ static ffai_status make_graph(ffai__cuda_class *of, ffai__cuda_run *run, ffai_er
         FFAI__TRY(ffai__cuda_make_operations(of, run, err));
     ffai_status status = capture(&graph, run, of, err);
     if (status == FFAI_OK)
-        status = ffai__cuda_check(driver, driver->graph_instantiate(&of->graph, graph, 0), "making a graph of a step", err);
+        status =
+            ffai__cuda_check(driver, driver->graph_instantiate(&of->graph, graph, 0), "making a graph of a step", err);
     if (graph)
         driver->graph_destroy(graph);
     return status;

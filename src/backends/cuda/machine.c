@@ -45,8 +45,8 @@ static ffai_status measure_reading(ffai__machine *machine, const measuring *m, f
     double seconds = 0;
     ffai__cuda_machine_args args = {
         .data = ffai__cuda_pointer(m->data), .count = (int64_t)(m->bytes / 16), .sink = ffai__cuda_pointer(m->sink)};
-    FFAI__TRY(time_launch(&seconds, m, FFAI__CUDA_KERNEL_read_memory,
-                          READ_BLOCKS * (unsigned)m->opened.multiprocessors, 256, 0, &args, err));
+    FFAI__TRY(time_launch(&seconds, m, FFAI__CUDA_KERNEL_read_memory, READ_BLOCKS * (unsigned)m->opened.multiprocessors,
+                          256, 0, &args, err));
     machine->read_bytes_s = seconds > 0 ? (double)m->bytes / seconds : 0;
     return FFAI_OK;
 }
@@ -57,7 +57,8 @@ static ffai_status measure_multiplying(ffai__machine *machine, const measuring *
     const unsigned blocks = (unsigned)m->opened.multiprocessors;
     ffai__cuda_machine_args args = {.count = PRODUCT_ROUNDS, .sink = ffai__cuda_pointer(m->sink)};
     double seconds = 0;
-    FFAI__TRY(time_launch(&seconds, m, FFAI__CUDA_KERNEL_multiply_registers, 2 * blocks, REGISTER_THREADS, 0, &args, err));
+    FFAI__TRY(
+        time_launch(&seconds, m, FFAI__CUDA_KERNEL_multiply_registers, 2 * blocks, REGISTER_THREADS, 0, &args, err));
     const double warps = 2.0 * blocks * (REGISTER_THREADS / 32);
     machine->matmul_flop_s = seconds > 0 ? warps * PRODUCT_ROUNDS * 8 * 2 * 16 * 8 * 16 / seconds : 0;
     machine->instruction = "mma.sync m16n8k16 bf16";
@@ -125,7 +126,7 @@ static const char *isa_name(int compute)
     static const struct {
         int compute;
         const char *name;
-    } known[] = {{75, "sm_75"}, {80, "sm_80"}, {86, "sm_86"}, {87, "sm_87"},   {89, "sm_89"},
+    } known[] = {{75, "sm_75"}, {80, "sm_80"},   {86, "sm_86"},   {87, "sm_87"},   {89, "sm_89"},
                  {90, "sm_90"}, {100, "sm_100"}, {103, "sm_103"}, {120, "sm_120"}, {121, "sm_121"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (known[i].compute == compute)
@@ -156,7 +157,8 @@ double ffai__cuda_read_weights(ffai__run *base)
     m.sink = run->partials; /* of attention, which every step writes before it reads */
     if (ffai__cuda_enter(&m.opened, NULL) != FFAI_OK)
         return 0;
-    if (driver->event_create(&m.start, 0) == FFAI__CUDA_SUCCESS && driver->event_create(&m.end, 0) == FFAI__CUDA_SUCCESS)
+    if (driver->event_create(&m.start, 0) == FFAI__CUDA_SUCCESS &&
+        driver->event_create(&m.end, 0) == FFAI__CUDA_SUCCESS)
         measure_reading(&machine, &m, NULL);
     if (m.end)
         driver->event_destroy(m.end);

@@ -20,18 +20,16 @@ static void lay_out(ffai__cuda_run *run)
     begin->rows_offset = (int64_t)round_up(sizeof(ffai__cuda_sizes));
     begin->outputs_offset = begin->rows_offset + (int64_t)round_up((uint64_t)o->max_rows * sizeof(ffai__cuda_row));
     begin->draws_offset = begin->outputs_offset + (int64_t)round_up((uint64_t)o->max_outputs * sizeof(int32_t));
-    begin->updates_offset =
-        begin->draws_offset + (int64_t)round_up((uint64_t)o->max_outputs * sizeof(ffai__cuda_draw));
-    begin->message_stride =
-        begin->updates_offset + (int64_t)round_up(run->num_entries * sizeof(ffai__cuda_update));
+    begin->updates_offset = begin->draws_offset + (int64_t)round_up((uint64_t)o->max_outputs * sizeof(ffai__cuda_draw));
+    begin->message_stride = begin->updates_offset + (int64_t)round_up(run->num_entries * sizeof(ffai__cuda_update));
 }
 
 static ffai_status allocate_shared(void **host, uint64_t *device, uint64_t bytes, const ffai__cuda_driver *driver,
                                    ffai_error *err)
 {
-    FFAI__TRY(ffai__cuda_check(
-        driver, driver->host_allocate(host, bytes, FFAI__CUDA_HOST_PORTABLE | FFAI__CUDA_HOST_MAPPED),
-        "allocating pinned memory", err));
+    FFAI__TRY(ffai__cuda_check(driver,
+                               driver->host_allocate(host, bytes, FFAI__CUDA_HOST_PORTABLE | FFAI__CUDA_HOST_MAPPED),
+                               "allocating pinned memory", err));
     return ffai__cuda_check(driver, driver->host_address(device, *host, 0), "mapping pinned memory", err);
 }
 
@@ -52,9 +50,8 @@ ffai_status ffai__cuda_messages_make(ffai__cuda_run *run, ffai_error *err)
     if (status != FFAI_OK)
         return status;
     host = NULL;
-    status = allocate_shared(&host, &device,
-                             (uint64_t)run->options.max_outputs * FFAI__CUDA_SLOTS * sizeof(ffai__cuda_drawn), driver,
-                             err);
+    status = allocate_shared(
+        &host, &device, (uint64_t)run->options.max_outputs * FFAI__CUDA_SLOTS * sizeof(ffai__cuda_drawn), driver, err);
     run->drawn = host;
     run->device_drawn = ffai__cuda_pointer(device);
     return status;
@@ -89,16 +86,15 @@ static bool write_outputs(const ffai__cuda_run *run, uint8_t *message, const ffa
     int32_t *output_rows = (int32_t *)(void *)(message + run->begin.outputs_offset);
     for (int32_t r = 0; r < step->num_outputs; r++)
         output_rows[r] = step->output_rows[r];
-    return !step->draws ||
-           ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
+    return !step->draws || ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
 }
 
 /* The pages of a sequence that the device does not know yet. */
 static ffai_status write_table(ffai__cuda_run *run, ffai__cuda_update *updates, uint32_t *count,
                                const ffai__step_sequence *sequence, size_t group, int32_t pages, ffai_error *err)
 {
-    const uint64_t first = (uint64_t)sequence->slot * (uint64_t)run->step.table_stride +
-                           group * (uint64_t)run->step.max_pages;
+    const uint64_t first =
+        (uint64_t)sequence->slot * (uint64_t)run->step.table_stride + group * (uint64_t)run->step.max_pages;
     for (int32_t i = 0; i < pages; i++) {
         const ffai__page_ref *entry = &sequence->tables[group][i];
         if (entry->format != (uint32_t)run->options.store_format)

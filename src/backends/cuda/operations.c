@@ -155,10 +155,10 @@ static uint64_t row_shared_bytes(const ffai__cuda_product_row_args *args)
     const uint64_t spans = (uint64_t)args->parts[0].matrix.spans;
     const uint64_t subgroups = (uint64_t)args->parts[0].matrix.subgroups;
     const uint64_t format = (uint64_t)args->parts[0].matrix.format;
-    const uint64_t ring = FFAI__CUDA_ROW_WARPS * (uint64_t)FFAI__CUDA_ROW_SLOTS(format) *
-                          FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups);
+    const uint64_t ring =
+        FFAI__CUDA_ROW_WARPS * (uint64_t)FFAI__CUDA_ROW_SLOTS(format) * FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups);
     return ring + spans * ((uint64_t)args->pieces * 1024 + 8 * subgroups * sizeof(float) +
-                    (uint64_t)args->units_a_block * FFAI__CUDA_UNIT_ROWS * sizeof(float));
+                           (uint64_t)args->units_a_block * FFAI__CUDA_UNIT_ROWS * sizeof(float));
 }
 
 /* About so many blocks for each multiprocessor. */
@@ -190,8 +190,8 @@ static bool fits_row(const maker *m, ffai__cuda_product_row_args *args)
 static void emit_row(maker *m, const ffai__cuda_product_row_args *args)
 {
     const product_kernels *kernels = kernels_for(&args->parts[0].matrix);
-    ffai__cuda_operation *operation = emit(m, kernels->row[args->pieces - 1], m->instruction->in[0], "multiply",
-                                           args, sizeof *args);
+    ffai__cuda_operation *operation =
+        emit(m, kernels->row[args->pieces - 1], m->instruction->in[0], "multiply", args, sizeof *args);
     operation->blocks = (unsigned)((units_of(args) + args->units_a_block - 1) / args->units_a_block);
     operation->shared_bytes = (unsigned)row_shared_bytes(args);
     operation->threads = 32 * FFAI__CUDA_ROW_WARPS;
@@ -217,7 +217,8 @@ static void emit_prepare(maker *m, const ffai__cuda_matrix *matrix, int32_t piec
         .of_outputs = is_of_outputs(m, x),
     };
     /* A warp has a block of eight rows. */
-    over_work(emit(m, FFAI__CUDA_KERNEL_prepare, x, "prepare", &args, sizeof args), (int64_t)matrix->spans * 8 * 32 / 8);
+    over_work(emit(m, FFAI__CUDA_KERNEL_prepare, x, "prepare", &args, sizeof args),
+              (int64_t)matrix->spans * 8 * 32 / 8);
 }
 
 static void emit_rows(maker *m, const ffai__cuda_part *part)
@@ -400,9 +401,8 @@ static void emit_norm(maker *m)
         .of_outputs = is_of_outputs(m, x),
     };
     const bool warps = width <= FFAI__CUDA_NORM_LONGEST_OF_WARPS;
-    ffai__cuda_operation *operation =
-        emit(m, warps ? FFAI__CUDA_KERNEL_rms_norm_warps : FFAI__CUDA_KERNEL_rms_norm_blocks, x, "norm", &args,
-             sizeof args);
+    ffai__cuda_operation *operation = emit(
+        m, warps ? FFAI__CUDA_KERNEL_rms_norm_warps : FFAI__CUDA_KERNEL_rms_norm_blocks, x, "norm", &args, sizeof args);
     operation->shared_bytes = warps ? 0 : FFAI__CUDA_NORM_SHARED_BYTES;
     operation->threads = FFAI__CUDA_NORM_THREADS;
     over_work(operation, args.columns / width * (warps ? 32 : FFAI__CUDA_NORM_THREADS));
@@ -574,8 +574,8 @@ static void emit_attention(maker *m)
     ffai__cuda_operation *attend = emit(m, FFAI__CUDA_KERNEL_attend, q, "attend", &args, sizeof args);
     attend->grid = FFAI__CUDA_GRID_ATTEND;
     attend->blocks = (unsigned)args.store.heads;
-    attend->shared_bytes = (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * args.store.head_dim + FFAI__CUDA_STRETCH + 2) *
-                                      (int)sizeof(float));
+    attend->shared_bytes =
+        (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * args.store.head_dim + FFAI__CUDA_STRETCH + 2) * (int)sizeof(float));
     if (few && m->run->splits > 1)
         over_work(emit(m, FFAI__CUDA_KERNEL_attend_merge, q, "merge", &args, sizeof args), (int64_t)args.heads * 32);
 }

@@ -1,5 +1,5 @@
-/* Weights on their way in: matrices go through two buffers, one being filled by the host while the device makes tiles of
- * the other. */
+/* Weights on their way in: matrices go through two buffers, one being filled by the host while the device makes tiles
+ * of the other. */
 #include <string.h>
 
 #include "alloc.h"
@@ -7,7 +7,7 @@
 #include "cuda.h"
 
 #define PORTION_BYTES ((uint64_t)32 << 20)
-#define ALIGNMENT ((uint64_t)256)
+#define ALIGNMENT     ((uint64_t)256)
 enum { BUFFERS = 2 };
 
 typedef struct packing {
@@ -68,7 +68,8 @@ static uint64_t word_bytes(const ffai__cuda_matrix *m)
 static uint64_t scale_bytes(const ffai__cuda_matrix *m)
 {
     const uint64_t pair = m->scale_format == FFAI__CUDA_SCALES_F32 ? 8 : 4;
-    return m->format < FFAI__CUDA_BF16 ? (uint64_t)m->units * (uint64_t)m->spans * 64 * (uint64_t)m->subgroups * pair : 0;
+    return m->format < FFAI__CUDA_BF16 ? (uint64_t)m->units * (uint64_t)m->spans * 64 * (uint64_t)m->subgroups * pair
+                                       : 0;
 }
 
 /* --- one memory for all --- */
@@ -233,7 +234,8 @@ static ffai_status pack_portion(packing *p, const ffai__cuda_matrix *m, const ff
     FFAI__TRY(ffai__cuda_check(p->driver, p->driver->copy_in(p->device[p->next], p->host[p->next], bytes, p->stream),
                                "copying weights to the device", err));
     FFAI__TRY(launch_pack(p, &args, err));
-    FFAI__TRY(ffai__cuda_check(p->driver, p->driver->event_record(p->used[p->next], p->stream), "packing weights", err));
+    FFAI__TRY(
+        ffai__cuda_check(p->driver, p->driver->event_record(p->used[p->next], p->stream), "packing weights", err));
     p->next = (p->next + 1) % BUFFERS;
     return report(p, (uint64_t)rows * stored_row_bytes(weight), err);
 }
@@ -255,7 +257,8 @@ static ffai_status pack_vector(packing *p, uint64_t to, const ffai__weight *vect
     ffai__weight_read((float *)(void *)p->host[p->next], vector, 0);
     FFAI__TRY(ffai__cuda_check(p->driver, p->driver->copy_in(to, p->host[p->next], bytes, p->stream),
                                "copying weights to the device", err));
-    FFAI__TRY(ffai__cuda_check(p->driver, p->driver->event_record(p->used[p->next], p->stream), "packing weights", err));
+    FFAI__TRY(
+        ffai__cuda_check(p->driver, p->driver->event_record(p->used[p->next], p->stream), "packing weights", err));
     p->next = (p->next + 1) % BUFFERS;
     return FFAI_OK;
 }
@@ -298,7 +301,8 @@ static void measure_weights(packing *p)
 static ffai_status open_buffers(packing *p, ffai_error *err)
 {
     const ffai__cuda_driver *driver = p->driver;
-    FFAI__TRY(ffai__cuda_check(driver, driver->stream_create(&p->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
+    FFAI__TRY(
+        ffai__cuda_check(driver, driver->stream_create(&p->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
     for (int i = 0; i < BUFFERS; i++) {
         void *host = NULL;
         FFAI__TRY(ffai__cuda_check(driver, driver->host_allocate(&host, p->buffer_bytes, FFAI__CUDA_HOST_PORTABLE),

@@ -68,8 +68,8 @@ static ffai_status place_values(ffai__lifetime *lifetimes, const ffai__cuda_run 
     for (size_t v = 0; v < program->num_values; v++) {
         uint64_t bytes = 0;
         const ffai__value_info *info = &program->values[v];
-        if (info->kind == FFAI__ACTIVATION && (!ffai__mul(&bytes, max_rows(run, info), (uint64_t)info->columns * 4) ||
-                                               bytes > UINT64_MAX / 8))
+        if (info->kind == FFAI__ACTIVATION &&
+            (!ffai__mul(&bytes, max_rows(run, info), (uint64_t)info->columns * 4) || bytes > UINT64_MAX / 8))
             return ffai__fail_memory(err, "activations", UINT64_MAX);
         lifetimes[v].bytes = round_up(bytes);
     }

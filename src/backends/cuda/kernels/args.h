@@ -99,12 +99,12 @@ typedef struct ffai__cuda_rms_norm_args {
  * A matrix lies in units of 8 rows, a unit in tiles of 128 columns, as many bytes as its codes and no more, so that a
  * product reads them as they stand. Of a tile lane (g = lane / 4, t = lane % 4) of a warp has row g: 16 columns of the
  * first 64 (the lower half) and 16 of the other, in the order in which mma.sync m16n8k16 takes them as its A: pair p
- * (0 to 15) is a[p % 4] of step p / 4, rows 0 to 7 of A being the lower half and rows 8 to 15 the same rows' upper half.
- * tiles.cuh says which columns these are and how pairs of codes stand in words.
+ * (0 to 15) is a[p % 4] of step p / 4, rows 0 to 7 of A being the lower half and rows 8 to 15 the same rows' upper
+ * half. tiles.cuh says which columns these are and how pairs of codes stand in words.
  *
- * Four tiles make a span of 512 columns. Words of a span: [words / 4][lane][4]; of an incomplete one at the end of a row,
- * [words][lane]. Scales and biases: [unit][span][lane][2][subgroups], those of the blocks of 64 columns 2t and 2t + 1,
- * as pairs of 16 bits (scale below) or of float32. */
+ * Four tiles make a span of 512 columns. Words of a span: [words / 4][lane][4]; of an incomplete one at the end of a
+ * row, [words][lane]. Scales and biases: [unit][span][lane][2][subgroups], those of the blocks of 64 columns 2t and 2t
+ * + 1, as pairs of 16 bits (scale below) or of float32. */
 enum {
     FFAI__CUDA_UNIT_ROWS = 8,
     FFAI__CUDA_TILE_COLUMNS = 128,
@@ -192,14 +192,14 @@ typedef struct ffai__cuda_part {
     const float *residual; /* as y, or NULL */
 } ffai__cuda_part;
 
-/* A warp of product_row has a ring of slots in shared memory, into which its part of the weights comes ahead of its use:
- * a span of codes and scales, or a tile of numbers. */
+/* A warp of product_row has a ring of slots in shared memory, into which its part of the weights comes ahead of its
+ * use: a span of codes and scales, or a tile of numbers. */
 #ifndef FFAI__CUDA_ROW_WARPS
 #define FFAI__CUDA_ROW_WARPS 8 /* of a block */
 #endif
 #define FFAI__CUDA_ROW_SLOTS(format) ((format) <= 4 ? 4 : (format) <= 6 ? 3 : (format) == 8 || (format) == 32 ? 2 : 4)
 #define FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups)                                                                   \
-    ((format) < FFAI__CUDA_BF16 ? (format) * 512 + (subgroups) * 512 : FFAI__CUDA_LANE_WORDS(format) * 128)
+    ((format) < FFAI__CUDA_BF16 ? (format)*512 + (subgroups)*512 : FFAI__CUDA_LANE_WORDS(format) * 128)
 
 /* product_row: one row x of the step through up to three matrices of one format. */
 typedef struct ffai__cuda_product_row_args {
@@ -207,16 +207,17 @@ typedef struct ffai__cuda_product_row_args {
     int32_t of_outputs; /* the row is the output row: none is wanted where R is 0 */
     ffai__cuda_part parts[FFAI__CUDA_MATRICES];
     int32_t num_parts;
-    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; these have as many rows */
-    const float *x; /* [columns] */
+    int32_t swiglu;    /* 1: y of part 0 = silu(part 0) * part 1; these have as many rows */
+    const float *x;    /* [columns] */
     const float *norm; /* [columns] or NULL: x is normed first */
     float eps;
     int32_t pieces; /* bf16 numbers whose sum an input becomes: 1, 2 or 3 */
     int32_t units_a_block;
 } ffai__cuda_product_row_args;
 
-/* prepare: rows of x as bf16 pieces in the order in which mma.sync takes them as its B, 8 rows at a time, and their sums
- * over subgroups: pieces [row tile][piece][span][block][2][lane][4 words], sums [row tile][span][block][subgroup][8]. */
+/* prepare: rows of x as bf16 pieces in the order in which mma.sync takes them as its B, 8 rows at a time, and their
+ * sums over subgroups: pieces [row tile][piece][span][block][2][lane][4 words], sums [row
+ * tile][span][block][subgroup][8]. */
 typedef struct ffai__cuda_prepare_args {
     ffai__cuda_step step;
     const float *x;
@@ -289,7 +290,7 @@ typedef struct ffai__cuda_attention_args {
 enum { FFAI__CUDA_FEW_WARPS = 8, FFAI__CUDA_FEW_HEADS = 8 };
 /* Of shared memory: queries and each warp's sums, then some numbers a head. */
 #define FFAI__CUDA_FEW_SHARED_BYTES(head_dim)                                                                          \
-    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim) * 4 + 4 * (head_dim) +                            \
+    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim)*4 + 4 * (head_dim) +                               \
      (1 + 2 * FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * 4 + 16)
 
 typedef struct ffai__cuda_attend_few_args {

@@ -1,12 +1,12 @@
 /* Attention of few rows over pages of 16-bit numbers.
  *
  * A warp takes whole pages. Rows 0 to 7 of mma.sync's A are the high halves of eight query heads' numbers and rows 8 to
- * 15 what these lack, so that one product with 16-bit numbers has them to 16 bits and more. Keys are B as they lie: lane
- * (g, t) takes 8 numbers at once of the key that stands for column g. The scores come out as A of the product with the
- * values wants them, which are B as they lie too.
+ * 15 what these lack, so that one product with 16-bit numbers has them to 16 bits and more. Keys are B as they lie:
+ * lane (g, t) takes 8 numbers at once of the key that stands for column g. The scores come out as A of the product with
+ * the values wants them, which are B as they lie too.
  *
- * A column of scores stands for position 8 * (column / 2) + 2 * tile + column % 2 of the page: so a lane's scores are of
- * the eight positions that it loads together from a row of values. */
+ * A column of scores stands for position 8 * (column / 2) + 2 * tile + column % 2 of the page: so a lane's scores are
+ * of the eight positions that it loads together from a row of values. */
 #include "pages.cuh"
 
 enum { WARP = 32, WARPS = FFAI__CUDA_FEW_WARPS, HEADS = FFAI__CUDA_FEW_HEADS, THREADS = WARPS * WARP, KEY_TILES = 4 };
@@ -43,7 +43,7 @@ template <int FORMAT> DEVICE void split_pair(uint32_t &high, uint32_t &low, floa
 typedef struct few_frame {
     const ffai__cuda_attend_few_args *args;
     int row, slot, position;
-    int first;      /* position that the row sees */
+    int first; /* position that the row sees */
     int kv_head;
     int first_head; /* of its query heads, and how many */
     int num_heads;
@@ -147,7 +147,8 @@ DEVICE void take_query(few_shared<HEAD_DIM> &shared, const few_frame &f, const h
 
 /* The row's own key and value: where they are used from, and by one of the blocks where they stay. */
 template <int HEAD_DIM>
-DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head, uint16_t *page)
+DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head,
+                     uint16_t *page)
 {
     const ffai__cuda_attend_few_args &args = *f.args;
     const ffai__cuda_store &store = args.attention.store;
@@ -161,7 +162,8 @@ DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const hea
 }
 
 template <int HEAD_DIM>
-DEVICE void take_value(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head, uint16_t *page)
+DEVICE void take_value(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head,
+                       uint16_t *page)
 {
     const ffai__cuda_store &store = f.args->attention.store;
 #pragma unroll
@@ -182,7 +184,8 @@ template <int HEAD_DIM> struct few_state {
     float largest, total, unscale;
 };
 
-template <int FORMAT, int HEAD_DIM> DEVICE void begin_state(few_state<HEAD_DIM> &state, const few_shared<HEAD_DIM> &shared)
+template <int FORMAT, int HEAD_DIM>
+DEVICE void begin_state(few_state<HEAD_DIM> &state, const few_shared<HEAD_DIM> &shared)
 {
     const int g = threadIdx.x % WARP / 4;
     const int t = threadIdx.x % 4;
@@ -213,7 +216,8 @@ template <int HEAD_DIM> struct page_data {
         const int t = threadIdx.x % 4;
 #pragma unroll
         for (int tile = 0; tile < KEY_TILES; tile++) {
-            const uint4 *row = reinterpret_cast<const uint4 *>(keys_from + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
+            const uint4 *row =
+                reinterpret_cast<const uint4 *>(keys_from + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
 #pragma unroll
             for (int i = 0; i < HEAD_DIM / 32; i++)
                 keys[tile][i] = row[i * 4];
@@ -469,7 +473,8 @@ template <int HEAD_DIM> DEVICE void join_warps(const few_shared<HEAD_DIM> &share
             total = fmaf(weight, shared.total[warp][head], total);
         }
         if (f.splits == 1) {
-            f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] = sum / total;
+            f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] =
+                sum / total;
             continue;
         }
         float *partial = partial_of<HEAD_DIM>(f, head, blockIdx.z);
@@ -497,7 +502,8 @@ template <int HEAD_DIM> DEVICE void join_blocks(const few_frame &f)
             sum = fmaf(weight, partial[d], sum);
             total = fmaf(weight, partial[HEAD_DIM + 1], total);
         }
-        f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] = sum / total;
+        f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] =
+            sum / total;
     }
 }
 

@@ -39,8 +39,8 @@ KERNEL(multiply_registers, ffai__cuda_machine_args, 256)
         *args.sink = bits;
 }
 
-/* The same by groups of four warps: `count` times 4 m64n256k16, one operand in shared memory. Where the device has no such
- * instruction nothing is done and *sink stays 0. */
+/* The same by groups of four warps: `count` times 4 m64n256k16, one operand in shared memory. Where the device has no
+ * such instruction nothing is done and *sink stays 0. */
 KERNEL(multiply_groups, ffai__cuda_machine_args, 256)
 {
     DYNAMIC_SHARED(uint32_t, shared);

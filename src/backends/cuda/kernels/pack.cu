@@ -90,8 +90,7 @@ DEVICE void pack_dense(uint32_t *words, const ffai__cuda_pack_args &args, const 
 DEVICE void pack_lane(uint32_t *words, const ffai__cuda_pack_args &args, const uint8_t *row, int64_t first, int t)
 {
     for (int p = 0; p < PAIRS; p++) {
-        const int64_t column =
-            first + p % 2 * 64 + column_of_step(p / 4, t, args.to.subgroups) + p % 4 / 2 * 2;
+        const int64_t column = first + p % 2 * 64 + column_of_step(p / 4, t, args.to.subgroups) + p % 4 / 2 * 2;
         for (int half = 0; half < 2 && column + half < args.to.columns; half++) {
             if (args.packing == DENSE)
                 pack_dense(words, args, row, column + half, p, half);
@@ -130,8 +129,8 @@ DEVICE void stored_scale(float *scale, float *bias, const ffai__cuda_pack_args &
         const int from = args.to.scale_format == FFAI__CUDA_SCALES_F32   ? FROM_F32
                          : args.to.scale_format == FFAI__CUDA_SCALES_F16 ? FROM_F16
                                                                          : FROM_BF16;
-        const int64_t at = (row * (args.to.columns / args.group_size) + column / args.group_size) *
-                           (from == FROM_F32 ? 4 : 2);
+        const int64_t at =
+            (row * (args.to.columns / args.group_size) + column / args.group_size) * (from == FROM_F32 ? 4 : 2);
         *scale = stored_float(args.scales + at, from);
         *bias = stored_float(args.biases + at, from);
         return;
@@ -165,8 +164,8 @@ KERNEL(pack_scales, ffai__cuda_pack_args, 256)
     float bias = 0;
     if (row < args.num_rows && column < args.to.columns)
         stored_scale(&scale, &bias, args, stored_row(args, row), column);
-    const int64_t at = scale_index(&args.to, args.first_row / UNIT + row / UNIT, block / 8, (int)(row % UNIT),
-                                   block % 8, subgroup);
+    const int64_t at =
+        scale_index(&args.to, args.first_row / UNIT + row / UNIT, block / 8, (int)(row % UNIT), block % 8, subgroup);
     uint32_t *to = const_cast<uint32_t *>(args.to.scales);
     if (args.to.scale_format == FFAI__CUDA_SCALES_F32) {
         to[2 * at] = bits_of(scale);

@@ -22,8 +22,8 @@ KERNEL(prepare, ffai__cuda_prepare_args, ROWS_THREADS)
             float v[4] = {0, 0, 0, 0};
             for (int i = 0; i < 4 && row < num_rows && column + i < args.columns; i++)
                 v[i] = args.x[row * args.columns + column + i];
-            uint32_t *at = args.pieces + ((tile * args.num_pieces * blocks + block) * 2 + step / 2) * WARP * 4 + lane * 4 +
-                           step % 2 * 2;
+            uint32_t *at = args.pieces + ((tile * args.num_pieces * blocks + block) * 2 + step / 2) * WARP * 4 +
+                           lane * 4 + step % 2 * 2;
             sum[step * args.subgroups / 4] +=
                 stage_columns(at, make_float4(v[0], v[1], v[2], v[3]), args.num_pieces, (int64_t)blocks * 2 * WARP * 4);
         }

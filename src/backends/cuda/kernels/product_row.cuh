@@ -124,13 +124,14 @@ DEVICE void stage_input(const row_input &in, const ffai__cuda_product_row_args &
 
 /* How much of a row of tiles a slot of a warp's ring has. */
 template <int FORMAT> constexpr int slot_tiles = is_affine<FORMAT> ? TILES : 1;
-template <int FORMAT> constexpr int slot_words = slot_tiles<FORMAT> * lane_words<FORMAT>;
+template <int FORMAT> constexpr int slot_words = slot_tiles<FORMAT> *lane_words<FORMAT>;
 template <int FORMAT> constexpr int slots = FFAI__CUDA_ROW_SLOTS(FORMAT);
 template <int FORMAT, int SUBGROUPS> constexpr int slot_bytes = FFAI__CUDA_ROW_SLOT_BYTES(FORMAT, SUBGROUPS);
 
-/* A lane's part of a slot: words [words / 4][lane][4], then scales [lane][2][subgroups], each pair in 8 bytes at most. A
- * lane reads what it has copied itself, and needs no barrier. */
-template <int FORMAT, int SUBGROUPS> DEVICE void fill_slot(uint8_t *slot, const ffai__cuda_matrix &m, int64_t unit, int tile)
+/* A lane's part of a slot: words [words / 4][lane][4], then scales [lane][2][subgroups], each pair in 8 bytes at most.
+ * A lane reads what it has copied itself, and needs no barrier. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void fill_slot(uint8_t *slot, const ffai__cuda_matrix &m, int64_t unit, int tile)
 {
     const int lane = threadIdx.x % WARP;
     const int span = tile / TILES;
@@ -145,8 +146,8 @@ template <int FORMAT, int SUBGROUPS> DEVICE void fill_slot(uint8_t *slot, const 
         const uint32_t *from = m.words + (unit * m.tiles + tile) * lane_words<FORMAT> * WARP + lane;
         const int count = (m.tiles - tile) * lane_words<FORMAT>;
         for (int i = 0; i < slot_words<FORMAT>; i++)
-            copy_ahead<4>(reinterpret_cast<uint32_t *>(to + i / 4 * WARP) + i % 4, i < count ? from + i * WARP : m.words,
-                          i < count);
+            copy_ahead<4>(reinterpret_cast<uint32_t *>(to + i / 4 * WARP) + i % 4,
+                          i < count ? from + i * WARP : m.words, i < count);
     }
     if constexpr (is_affine<FORMAT>) {
         const bool wide = m.scale_format == FFAI__CUDA_SCALES_F32;
@@ -187,8 +188,8 @@ template <int FORMAT> DEVICE void take_words(uint32_t (&words)[lane_words<FORMAT
 template <int FORMAT, int SUBGROUPS>
 DEVICE void take_scale(float &scale, float &bias, const uint8_t *slot, int half, int q, int scale_format)
 {
-    const uint32_t *pairs = reinterpret_cast<const uint32_t *>(slot + slot_words<FORMAT> * WARP * 4) +
-                            threadIdx.x % WARP * 4 * SUBGROUPS;
+    const uint32_t *pairs =
+        reinterpret_cast<const uint32_t *>(slot + slot_words<FORMAT> * WARP * 4) + threadIdx.x % WARP * 4 * SUBGROUPS;
     const int i = half * SUBGROUPS + q;
     if (scale_format == FFAI__CUDA_SCALES_F32) {
         scale = float_of(pairs[2 * i]);
@@ -205,10 +206,11 @@ template <int SUBGROUPS> struct tile_sums {
 };
 
 /* The pairs of a tile as bf16 numbers: part `part` of how many it takes to be exact. */
-template <int FORMAT> constexpr int weight_pieces = FORMAT == FFAI__CUDA_F32   ? 3
-                                                    : FORMAT == FFAI__CUDA_F16 ? 2
-                                                    : FORMAT == 8              ? 2
-                                                                               : 1;
+template <int FORMAT>
+constexpr int weight_pieces = FORMAT == FFAI__CUDA_F32   ? 3
+                              : FORMAT == FFAI__CUDA_F16 ? 2
+                              : FORMAT == 8              ? 2
+                                                         : 1;
 
 DEVICE uint32_t piece_of(float low, float high, int piece)
 {
@@ -275,7 +277,8 @@ DEVICE void take_input(uint32_t (&x)[8], const row_input &in, int piece, int spa
     x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
 }
 
-template <int FORMAT> DEVICE void take_pairs(uint32_t (&pairs)[PAIRS], const uint8_t *slot, int tile, int part, int pieces)
+template <int FORMAT>
+DEVICE void take_pairs(uint32_t (&pairs)[PAIRS], const uint8_t *slot, int tile, int part, int pieces)
 {
     uint32_t words[lane_words<FORMAT>];
     take_words<FORMAT>(words, slot, tile);
@@ -283,10 +286,11 @@ template <int FORMAT> DEVICE void take_pairs(uint32_t (&pairs)[PAIRS], const uin
     take_out_magic<FORMAT>(pairs, pieces, part);
 }
 
-/* `TOGETHER` tiles of a slot from its tile `from` on, which is tile `to` of the span: their products take turns, because
- * each waits for the one before it with the same sums. */
+/* `TOGETHER` tiles of a slot from its tile `from` on, which is tile `to` of the span: their products take turns,
+ * because each waits for the one before it with the same sums. */
 template <int FORMAT, int SUBGROUPS, int PIECES, int TOGETHER>
-DEVICE void multiply_tiles(tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const uint32_t (&x)[PIECES][8], int from, int to)
+DEVICE void multiply_tiles(tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const uint32_t (&x)[PIECES][8], int from,
+                           int to)
 {
 #pragma unroll
     for (int part = 0; part < weight_pieces<FORMAT>; part++) {
@@ -321,9 +325,9 @@ DEVICE void multiply_slot(tile_sums<SUBGROUPS> &sums, const uint8_t *slot, const
     }
 }
 
-/* A lane's own two of the sums of four tiles: those of tile t = lane % 4, of its lower block (column 2t of the sums) and
- * of its upper (column 2t + 1, in the rows of A that stand for the upper halves). */
-template <int SUBGROUPS> DEVICE void own_sums(float (&lower), float (&upper), const tile_sums<SUBGROUPS> &sums, int q)
+/* A lane's own two of the sums of four tiles: those of tile t = lane % 4, of its lower block (column 2t of the sums)
+ * and of its upper (column 2t + 1, in the rows of A that stand for the upper halves). */
+template <int SUBGROUPS> DEVICE void own_sums(float(&lower), float(&upper), const tile_sums<SUBGROUPS> &sums, int q)
 {
     const int t = threadIdx.x % 4;
     lower = t == 0 ? sums.c[q][0][0] : t == 1 ? sums.c[q][1][0] : t == 2 ? sums.c[q][2][0] : sums.c[q][3][0];
@@ -379,7 +383,8 @@ DEVICE float sum_of_spans(const row_input &in, int64_t local, int row)
     return sum;
 }
 
-DEVICE void finish_row(const ffai__cuda_product_row_args &args, const row_input &in, int64_t first, int64_t local, int row)
+DEVICE void finish_row(const ffai__cuda_product_row_args &args, const row_input &in, int64_t first, int64_t local,
+                       int row)
 {
     int64_t unit = first + local;
     const int part = part_of_unit(args, &unit);

@@ -1,8 +1,8 @@
 /* Several rows through a matrix: y[t] = W x[t], 32 rows of x at a time.
  *
  * A block of threads takes 16 rows of the matrix, two units: they are the 16 rows of mma.sync's A, and rows of x its 8
- * columns of B, as prepare.cu laid them out. Its warps share out the spans, and their sums are added in the order of the
- * warps, so that a row's result depends on the matrix's columns alone. */
+ * columns of B, as prepare.cu laid them out. Its warps share out the spans, and their sums are added in the order of
+ * the warps, so that a row's result depends on the matrix's columns alone. */
 #ifndef FFAI_CUDA_PRODUCT_ROWS_CUH
 #define FFAI_CUDA_PRODUCT_ROWS_CUH
 
@@ -41,7 +41,8 @@ DEVICE void block_pairs(uint32_t (&a)[4][4], const uint32_t (&upper)[PAIRS], con
 }
 
 template <int SUBGROUPS>
-DEVICE void multiply_block(rows_sums (&sums)[SUBGROUPS], const uint32_t (&a)[4][4], const rows_frame &f, int span, int block)
+DEVICE void multiply_block(rows_sums (&sums)[SUBGROUPS], const uint32_t (&a)[4][4], const rows_frame &f, int span,
+                           int block)
 {
     const ffai__cuda_product_rows_args &args = *f.args;
     const int lane = threadIdx.x % WARP;
@@ -65,8 +66,8 @@ DEVICE void multiply_block(rows_sums (&sums)[SUBGROUPS], const uint32_t (&a)[4][
 
 /* What a block of an affine matrix adds to the results. */
 template <int FORMAT, int SUBGROUPS>
-DEVICE void scale_block(rows_sums &results, const rows_sums (&sums)[SUBGROUPS], const rows_frame &f, int64_t unit, int span,
-                        int block)
+DEVICE void scale_block(rows_sums &results, const rows_sums (&sums)[SUBGROUPS], const rows_frame &f, int64_t unit,
+                        int span, int block)
 {
     const ffai__cuda_product_rows_args &args = *f.args;
     const ffai__cuda_matrix &m = args.part.matrix;
@@ -95,14 +96,16 @@ DEVICE void scale_block(rows_sums &results, const rows_sums (&sums)[SUBGROUPS], 
 }
 
 /* The words of one tile of a unit. */
-template <int FORMAT> DEVICE void load_tile(uint32_t (&words)[lane_words<FORMAT>], const ffai__cuda_matrix &m, int64_t unit,
-                                            int span, int tile)
+template <int FORMAT>
+DEVICE void load_tile(uint32_t (&words)[lane_words<FORMAT>], const ffai__cuda_matrix &m, int64_t unit, int span,
+                      int tile)
 {
     const int lane = threadIdx.x % WARP;
     const bool there = unit < m.units && span * TILES + tile < m.tiles;
 #pragma unroll
     for (int i = 0; i < lane_words<FORMAT>; i++)
-        words[i] = there ? m.words[word_index(&m, lane_words<FORMAT>, unit, span, tile * lane_words<FORMAT> + i, lane)] : 0;
+        words[i] =
+            there ? m.words[word_index(&m, lane_words<FORMAT>, unit, span, tile * lane_words<FORMAT> + i, lane)] : 0;
 }
 
 template <int FORMAT, int SUBGROUPS>

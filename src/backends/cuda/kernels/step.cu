@@ -47,7 +47,8 @@ KERNEL(angles, ffai__cuda_angles_args, THREADS)
     let_next_begin();
     const int half = args.dims / 2;
     const int64_t count = (int64_t)args.step.sizes->num_rows * half;
-    for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += (int64_t)gridDim.x * blockDim.x) {
+    for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count;
+         at += (int64_t)gridDim.x * blockDim.x) {
         const int64_t t = at / half;
         const int i = (int)(at % half);
         const int position = args.step.rows[t].position;

@@ -7,8 +7,8 @@
 
 enum { PAIRS = 16, WARP = 32, UNIT = FFAI__CUDA_UNIT_ROWS, SPAN = FFAI__CUDA_SPAN_COLUMNS };
 
-/* The column within its block of 64 at which step `step` of lane t's four columns begins: a subgroup's columns are dealt
- * out to the four lanes in equal runs, so that a step never has columns of two subgroups. */
+/* The column within its block of 64 at which step `step` of lane t's four columns begins: a subgroup's columns are
+ * dealt out to the four lanes in equal runs, so that a step never has columns of two subgroups. */
 DEVICE int column_of_step(int step, int t, int subgroups)
 {
     const int width = 64 / subgroups;
@@ -37,7 +37,6 @@ template <int FORMAT> constexpr int span_words = 4 * lane_words<FORMAT>;
  * 2048 + 16 * high. */
 enum { MAGIC = 0x43004300, HIGH_MAGIC = 0x45004500 };
 
-
 /* 16 pairs of codes from `BITS` words, each with the magic number. A word's two halves hold the two codes of its pairs,
  * as many as 16 bits have room for; what is left over makes the last pairs. */
 template <int BITS> struct codes;
@@ -57,8 +56,8 @@ template <> struct codes<3> {
 #pragma unroll
         for (int p = 0; p < 15; p++)
             pairs[p] = (words[p / 5] >> (p % 5 * 3) & 0x00070007u) | MAGIC;
-        pairs[15] = (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) |
-                    (words[2] >> 13 & 0x00040004u) | MAGIC;
+        pairs[15] =
+            (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) | (words[2] >> 13 & 0x00040004u) | MAGIC;
     }
 };
 
@@ -77,9 +76,8 @@ template <> struct codes<5> {
 #pragma unroll
         for (int p = 0; p < 15; p++)
             pairs[p] = (words[p / 3] >> (p % 3 * 5) & 0x001F001Fu) | MAGIC;
-        pairs[15] = (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) |
-                    (words[2] >> 13 & 0x00040004u) | (words[3] >> 12 & 0x00080008u) |
-                    (words[4] >> 11 & 0x00100010u) | MAGIC;
+        pairs[15] = (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) | (words[2] >> 13 & 0x00040004u) |
+                    (words[3] >> 12 & 0x00080008u) | (words[4] >> 11 & 0x00100010u) | MAGIC;
     }
 };
 
