@@ -146,7 +146,7 @@ static ffai__cuda_part part_of(const maker *m, int n, ffai__value residual)
 
 static bool same_format(const ffai__cuda_matrix *a, const ffai__cuda_matrix *b)
 {
-    return a->format == b->format && a->subgroups == b->subgroups;
+    return a->format == b->format && a->subgroups == b->subgroups && a->scale_format == b->scale_format;
 }
 
 /* Bytes of shared memory: the warps' rings, prepared input, sums, and each unit's partial sums. */
@@ -187,12 +187,24 @@ static bool fits_row(const maker *m, ffai__cuda_product_row_args *args)
     return row_shared_bytes(args) + FFAI__CUDA_STATIC_SHARED_BYTES <= (uint64_t)m->run->plan->opened.shared_bytes;
 }
 
-static void emit_row(maker *m, const ffai__cuda_product_row_args *args)
+static int32_t blocks_of(const ffai__cuda_product_row_args *args, int part)
 {
+    return (args->parts[part].matrix.units + args->units_a_block - 1) / args->units_a_block;
+}
+
+static void emit_row(maker *m, ffai__cuda_product_row_args *args)
+{
+    int32_t blocks = 0;
+    for (int i = 0; i < args->num_parts && !args->swiglu; i++) {
+        args->first_block[i] = blocks;
+        blocks += blocks_of(args, i);
+    }
+    if (args->swiglu)
+        blocks = (int32_t)((units_of(args) + args->units_a_block - 1) / args->units_a_block);
     const product_kernels *kernels = kernels_for(&args->parts[0].matrix);
     ffai__cuda_operation *operation =
         emit(m, kernels->row[args->pieces - 1], m->instruction->in[0], "multiply", args, sizeof *args);
-    operation->blocks = (unsigned)((units_of(args) + args->units_a_block - 1) / args->units_a_block);
+    operation->blocks = (unsigned)blocks;
     operation->shared_bytes = (unsigned)row_shared_bytes(args);
     operation->threads = 32 * FFAI__CUDA_ROW_WARPS;
 }

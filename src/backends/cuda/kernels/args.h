@@ -211,8 +211,9 @@ typedef struct ffai__cuda_product_row_args {
     const float *x;    /* [columns] */
     const float *norm; /* [columns] or NULL: x is normed first */
     float eps;
-    int32_t pieces; /* bf16 numbers whose sum an input becomes: 1, 2 or 3 */
-    int32_t units_a_block;
+    int32_t pieces;                           /* bf16 numbers whose sum an input becomes: 1, 2 or 3 */
+    int32_t units_a_block;                    /* swiglu: of both matrices together, an even number */
+    int32_t first_block[FFAI__CUDA_MATRICES]; /* of each part; not of swiglu's, whose blocks have both */
 } ffai__cuda_product_row_args;
 
 /* prepare: rows of x as bf16 pieces in the order in which mma.sync takes them as its B, 8 rows at a time, and their

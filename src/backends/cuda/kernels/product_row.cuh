@@ -19,10 +19,9 @@ typedef struct row_input {
     float *sums;
     float *partials; /* [units][spans][8] */
     int spans;
-    int num_pieces;
 } row_input;
 
-enum { SPAN_PIECE_WORDS = 256, BATCH = 8 };
+enum { SPAN_PIECE_WORDS = 256 };
 
 /* Four columns of x, one piece after the other: each the bf16 number nearest to what the ones before left. */
 DEVICE float stage_columns(uint32_t *pieces, float4 x, int num_pieces, int64_t stride)
@@ -55,20 +54,40 @@ DEVICE float4 four_columns(const float *x, int64_t column, int64_t columns)
     return make_float4(v[0], v[1], v[2], v[3]);
 }
 
-/* The mean square of x, by the whole block. */
-DEVICE float mean_square(const float *x, int64_t columns)
+/* What a thread takes of x at a time: the columns of a lane of a block, four for each step, loaded together. */
+typedef struct row_batch {
+    float4 v[4];
+} row_batch;
+
+/* Batches of x: one for each lane t of each block. */
+DEVICE row_batch load_batch(const float *x, int batch, int64_t columns, int subgroups)
+{
+    row_batch loaded;
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+        loaded.v[step] =
+            four_columns(x, (int64_t)(batch / 4) * 64 + column_of_step(step, batch % 4, subgroups), columns);
+    return loaded;
+}
+
+DEVICE float squares_of(const row_batch &batch)
+{
+    float sum = 0;
+#pragma unroll
+    for (int step = 0; step < 4; step++) {
+        const float4 v = batch.v[step];
+        sum = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum))));
+    }
+    return sum;
+}
+
+/* The mean square of x, by the whole block, whose threads have their first batch. */
+DEVICE float mean_square(const float *x, const row_batch &first, int batches, int64_t columns, int subgroups)
 {
     __shared__ float of_warp[ROW_WARPS];
-    float sum = 0;
-    for (int64_t first = threadIdx.x * 4; first < columns; first += BATCH * ROW_THREADS * 4) {
-        float4 v[BATCH];
-#pragma unroll
-        for (int k = 0; k < BATCH; k++)
-            v[k] = four_columns(x, first + k * ROW_THREADS * 4, columns);
-#pragma unroll
-        for (int k = 0; k < BATCH; k++)
-            sum = fmaf(v[k].x, v[k].x, fmaf(v[k].y, v[k].y, fmaf(v[k].z, v[k].z, fmaf(v[k].w, v[k].w, sum))));
-    }
+    float sum = squares_of(first);
+    for (int batch = threadIdx.x + ROW_THREADS; batch < batches; batch += ROW_THREADS)
+        sum += squares_of(load_batch(x, batch, columns, subgroups));
     sum = warp_sum(sum);
     if (threadIdx.x % WARP == 0)
         of_warp[threadIdx.x / WARP] = sum;
@@ -79,46 +98,79 @@ DEVICE float mean_square(const float *x, int64_t columns)
     return sum / (float)columns;
 }
 
-/* Every thread makes four columns at a time; those of a subgroup are neighbours in one warp, who sum them. */
-DEVICE void stage_four(const row_input &in, int i, float4 x, int subgroups)
+DEVICE row_batch normed(const row_batch &x, const row_batch &weights, float scale)
 {
-    int step;
-    int t;
-    step_of_column(i % 16 * 4, subgroups, &step, &t);
-    uint32_t *at = in.pieces + i / 128 * SPAN_PIECE_WORDS + (step / 2 * WARP + i / 16 % 8 * 4 + t) * 4 + step % 2 * 2;
-    float sum = stage_columns(at, x, in.num_pieces, (int64_t)in.spans * SPAN_PIECE_WORDS);
-    const int lanes = 16 / subgroups;
-    for (int distance = lanes / 2; distance > 0; distance /= 2)
-        sum += __shfl_xor_sync(~0u, sum, distance);
-    if (i % lanes == 0)
-        in.sums[i / lanes] = sum;
+    row_batch y;
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+        y.v[step] = make_float4(x.v[step].x * scale * weights.v[step].x, x.v[step].y * scale * weights.v[step].y,
+                                x.v[step].z * scale * weights.v[step].z, x.v[step].w * scale * weights.v[step].w);
+    return y;
 }
 
-DEVICE float4 normed(float4 x, float4 weight, float scale)
+/* The next piece of four columns: the bf16 numbers nearest to what is left of them. Returns their sum. */
+DEVICE float take_piece(uint32_t (&pairs)[2], float4 &x)
 {
-    return make_float4(x.x * scale * weight.x, x.y * scale * weight.y, x.z * scale * weight.z, x.w * scale * weight.w);
+    pairs[0] = bf16_pair(x.x, x.y);
+    pairs[1] = bf16_pair(x.z, x.w);
+    const float4 piece =
+        make_float4(low_of_pair(pairs[0]), high_of_pair(pairs[0]), low_of_pair(pairs[1]), high_of_pair(pairs[1]));
+    x = make_float4(x.x - piece.x, x.y - piece.y, x.z - piece.z, x.w - piece.w);
+    return piece.x + piece.y + (piece.z + piece.w);
 }
 
-/* Loads come in batches, so that they wait for memory together. */
-DEVICE void stage_input(const row_input &in, const ffai__cuda_product_row_args &args, int subgroups)
+/* A batch as product_row's B wants it, and with `summed` the sums over subgroups, which the four lanes of a block add
+ * up. Batches behind the last have zeros, so that all lanes take part. */
+template <int SUBGROUPS, int PIECES> DEVICE void stage_batch(const row_input &in, row_batch x, int batch, bool summed)
+{
+    const int block = batch / 4;
+    const bool there = block < in.spans * 8;
+    uint4 *at = reinterpret_cast<uint4 *>(in.pieces) + block / 8 * (SPAN_PIECE_WORDS / 4) + block % 8 * 4 + batch % 4;
+    float sums[SUBGROUPS] = {};
+#pragma unroll
+    for (int piece = 0; piece < PIECES; piece++) {
+        uint32_t pairs[4][2];
+#pragma unroll
+        for (int step = 0; step < 4; step++)
+            sums[step * SUBGROUPS / 4] += take_piece(pairs[step], x.v[step]);
+        if (there) {
+            at[piece * in.spans * (SPAN_PIECE_WORDS / 4)] =
+                make_uint4(pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]);
+            at[piece * in.spans * (SPAN_PIECE_WORDS / 4) + WARP] =
+                make_uint4(pairs[2][0], pairs[2][1], pairs[3][0], pairs[3][1]);
+        }
+    }
+    if (!summed)
+        return;
+#pragma unroll
+    for (int q = 0; q < SUBGROUPS; q++) {
+        float sum = sums[q];
+        sum += __shfl_xor_sync(~0u, sum, 1);
+        sum += __shfl_xor_sync(~0u, sum, 2);
+        if (there && batch % 4 == 0)
+            in.sums[block * SUBGROUPS + q] = sum;
+    }
+}
+
+/* x into shared memory. weights: of the norm, the thread's first batch, which was loaded before x was there. */
+template <int SUBGROUPS, int PIECES>
+DEVICE void stage_input(const row_input &in, const ffai__cuda_product_row_args &args, const row_batch &weights,
+                        bool summed)
 {
     const int64_t columns = args.parts[0].matrix.columns;
-    const float scale = args.norm ? 1.0f / sqrtf(mean_square(args.x, columns) + args.eps) : 0;
-    const int count = in.spans * SPAN / 4;
-    for (int first = threadIdx.x; first < count; first += BATCH * ROW_THREADS) {
-        float4 x[BATCH];
-        float4 weights[BATCH];
-#pragma unroll
-        for (int k = 0; k < BATCH; k++) {
-            x[k] = four_columns(args.x, (int64_t)(first + k * ROW_THREADS) * 4, columns);
-            if (args.norm)
-                weights[k] = four_columns(args.norm, (int64_t)(first + k * ROW_THREADS) * 4, columns);
-        }
-#pragma unroll
-        for (int k = 0; k < BATCH; k++) {
-            if (first + k * ROW_THREADS < count)
-                stage_four(in, first + k * ROW_THREADS, args.norm ? normed(x[k], weights[k], scale) : x[k], subgroups);
-        }
+    const int batches = in.spans * 8 * 4;
+    row_batch x = load_batch(args.x, threadIdx.x, columns, SUBGROUPS);
+    float scale = 0;
+    if (args.norm) {
+        scale = 1.0f / sqrtf(mean_square(args.x, x, batches, columns, SUBGROUPS) + args.eps);
+        x = normed(x, weights, scale);
+    }
+    stage_batch<SUBGROUPS, PIECES>(in, x, threadIdx.x, summed);
+    for (int batch = threadIdx.x + ROW_THREADS; batch / WARP * WARP < batches; batch += ROW_THREADS) {
+        x = load_batch(args.x, batch, columns, SUBGROUPS);
+        if (args.norm)
+            x = normed(x, load_batch(args.norm, batch, columns, SUBGROUPS), scale);
+        stage_batch<SUBGROUPS, PIECES>(in, x, batch, summed);
     }
 }
 
@@ -130,35 +182,30 @@ template <int FORMAT, int SUBGROUPS> constexpr int slot_bytes = FFAI__CUDA_ROW_S
 
 /* A lane's part of a slot: words [words / 4][lane][4], then scales [lane][2][subgroups], each pair in 8 bytes at most.
  * A lane reads what it has copied itself, and needs no barrier. */
-template <int FORMAT, int SUBGROUPS>
-DEVICE void fill_slot(uint8_t *slot, const ffai__cuda_matrix &m, int64_t unit, int tile)
+template <int FORMAT> DEVICE void copy_words_ahead(uint8_t *slot, const uint32_t *from, int tiles)
 {
-    const int lane = threadIdx.x % WARP;
-    const int span = tile / TILES;
-    uint4 *to = reinterpret_cast<uint4 *>(slot) + lane;
-    if ((span + 1) * TILES <= m.tiles) {
-        const int64_t first = (unit * m.tiles + tile) * lane_words<FORMAT> * WARP;
-        const uint4 *from = reinterpret_cast<const uint4 *>(m.words + first) + lane;
+    uint4 *to = reinterpret_cast<uint4 *>(slot) + threadIdx.x % WARP;
+    if (tiles >= TILES) { /* of the span */
+        const uint4 *whole = reinterpret_cast<const uint4 *>(from) + threadIdx.x % WARP;
 #pragma unroll
         for (int i = 0; i < slot_words<FORMAT> / 4; i++)
-            copy_ahead<16>(to + i * WARP, from + i * WARP, true);
-    } else {
-        const uint32_t *from = m.words + (unit * m.tiles + tile) * lane_words<FORMAT> * WARP + lane;
-        const int count = (m.tiles - tile) * lane_words<FORMAT>;
-        for (int i = 0; i < slot_words<FORMAT>; i++)
-            copy_ahead<4>(reinterpret_cast<uint32_t *>(to + i / 4 * WARP) + i % 4,
-                          i < count ? from + i * WARP : m.words, i < count);
+            copy_ahead<16>(to + i * WARP, whole + i * WARP, true);
+        return;
     }
-    if constexpr (is_affine<FORMAT>) {
-        const bool wide = m.scale_format == FFAI__CUDA_SCALES_F32;
-        const uint2 *from = reinterpret_cast<const uint2 *>(m.scales) +
-                            ((unit * m.spans + span) * WARP + lane) * SUBGROUPS * (wide ? 2 : 1);
-        uint2 *scales = reinterpret_cast<uint2 *>(slot + slot_words<FORMAT> * WARP * 4) + lane * 2 * SUBGROUPS;
+    const int count = tiles * lane_words<FORMAT>;
+    for (int i = 0; i < slot_words<FORMAT>; i++)
+        copy_ahead<4>(reinterpret_cast<uint32_t *>(to + i / 4 * WARP) + i % 4,
+                      from + (i < count ? i * WARP + threadIdx.x % WARP : 0), i < count);
+}
+
+template <int FORMAT, int SUBGROUPS> DEVICE void copy_scales_ahead(uint8_t *slot, const uint2 *from, bool wide)
+{
+    uint2 *to = reinterpret_cast<uint2 *>(slot + slot_words<FORMAT> * WARP * 4) + threadIdx.x % WARP * 2 * SUBGROUPS;
+    from += threadIdx.x % WARP * SUBGROUPS * (wide ? 2 : 1);
 #pragma unroll
-        for (int i = 0; i < 2 * SUBGROUPS; i++) {
-            if (i < SUBGROUPS || wide)
-                copy_ahead<8>(scales + i, from + i, true);
-        }
+    for (int i = 0; i < 2 * SUBGROUPS; i++) {
+        if (i < SUBGROUPS || wide)
+            copy_ahead<8>(to + i, from + i, true);
     }
 }
 
@@ -359,170 +406,184 @@ DEVICE float span_result(const tile_sums<SUBGROUPS> &sums, const uint8_t *slot, 
     return result;
 }
 
-/* The part of a product that a unit belongs to, and its number there. */
-DEVICE int part_of_unit(const ffai__cuda_product_row_args &args, int64_t *unit)
+/* What a block of threads computes: units of one part, or, for swiglu, the same units of two in turn. */
+typedef struct row_block {
+    int part;
+    int units;     /* of all parts */
+    int64_t first; /* its first unit in a part */
+} row_block;
+
+DEVICE row_block find_block(const ffai__cuda_product_row_args &args)
 {
-    int part = 0;
-    if (args.swiglu) { /* units of the two matrices in turn */
-        part = (int)(*unit % 2);
-        *unit /= 2;
-        return part;
-    }
-    while (part + 1 < args.num_parts && *unit >= args.parts[part].matrix.units) {
-        *unit -= args.parts[part].matrix.units;
-        part++;
-    }
-    return part;
+    row_block block = {0, 0, 0};
+    const int parts = args.swiglu ? 1 : args.num_parts;
+    while (block.part + 1 < parts && (int)blockIdx.x >= args.first_block[block.part + 1])
+        block.part++;
+    const int each = args.swiglu ? args.units_a_block / 2 : args.units_a_block;
+    block.first = (int64_t)((int)blockIdx.x - args.first_block[block.part]) * each;
+    const int64_t rest = args.parts[block.part].matrix.units - block.first;
+    block.units = (int)(rest < each ? rest : each) * (args.swiglu ? 2 : 1);
+    return block;
 }
 
-DEVICE float sum_of_spans(const row_input &in, int64_t local, int row)
+/* Of one output of the block, by four neighbouring lanes; all have it then. */
+DEVICE float sum_of_spans(const row_input &in, int local, int row)
 {
     float sum = 0;
-    for (int span = 0; span < in.spans; span++)
+    for (int span = threadIdx.x % 4; span < in.spans; span += 4)
         sum += in.partials[(local * in.spans + span) * UNIT + row];
-    return sum;
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    return sum + __shfl_xor_sync(~0u, sum, 2);
 }
 
-DEVICE void finish_row(const ffai__cuda_product_row_args &args, const row_input &in, int64_t first, int64_t local,
-                       int row)
+/* An output of the block, number i of units * 8, and what is added to it. */
+typedef struct row_output {
+    float *y;
+    float bias, residual;
+} row_output;
+
+DEVICE row_output find_output(const ffai__cuda_part &p, const row_block &block, int i)
 {
-    int64_t unit = first + local;
-    const int part = part_of_unit(args, &unit);
-    const ffai__cuda_part &p = args.parts[part];
-    const int64_t at = unit * UNIT + row;
-    if (at >= p.matrix.rows)
-        return;
-    float y = sum_of_spans(in, local, row);
-    if (p.bias)
-        y += p.bias[at];
-    if (p.residual)
-        y += p.residual[at];
-    p.y[at] = y;
+    row_output out = {nullptr, 0, 0};
+    const int64_t at = block.first * UNIT + i;
+    if (i >= block.units * UNIT || at >= p.matrix.rows)
+        return out;
+    out.y = p.y + at;
+    out.bias = p.bias ? p.bias[at] : 0;
+    out.residual = p.residual ? p.residual[at] : 0;
+    return out;
 }
 
-DEVICE void finish_swiglu(const ffai__cuda_product_row_args &args, const row_input &in, int64_t first, int64_t local,
-                          int row)
+enum { OUTPUT_LANES = 4, OUTPUTS = ROW_THREADS / OUTPUT_LANES };
+
+/* The block's outputs, four lanes each. `out` is the thread's first one. */
+DEVICE void finish_outputs(const ffai__cuda_part &p, const row_input &in, const row_block &block, row_output out)
 {
-    const int64_t at = (first + local) / 2 * UNIT + row;
-    if (at >= args.parts[0].matrix.rows)
-        return;
-    float gate = sum_of_spans(in, local, row);
-    float up = sum_of_spans(in, local + 1, row);
-    if (args.parts[0].bias)
-        gate += args.parts[0].bias[at];
-    if (args.parts[1].bias)
-        up += args.parts[1].bias[at];
-    args.parts[0].y[at] = gate / (1.0f + expf(-gate)) * up;
+    for (int i = threadIdx.x / OUTPUT_LANES; i < block.units * UNIT; i += OUTPUTS) {
+        const float y = sum_of_spans(in, i / UNIT, i % UNIT) + out.bias + out.residual;
+        if (out.y && threadIdx.x % OUTPUT_LANES == 0)
+            *out.y = y;
+        out = find_output(p, block, i + OUTPUTS);
+    }
 }
 
-DEVICE int64_t count_units(const ffai__cuda_product_row_args &args)
+DEVICE void finish_swiglu(const ffai__cuda_product_row_args &args, const row_input &in, const row_block &block)
 {
-    int64_t units = 0;
-    for (int i = 0; i < args.num_parts; i++)
-        units += args.parts[i].matrix.units;
-    return units;
+    for (int i = threadIdx.x / OUTPUT_LANES; i < block.units / 2 * UNIT; i += OUTPUTS) {
+        float gate = sum_of_spans(in, i / UNIT * 2, i % UNIT);
+        float up = sum_of_spans(in, i / UNIT * 2 + 1, i % UNIT);
+        const int64_t at = block.first * UNIT + i;
+        if (at >= args.parts[0].matrix.rows || threadIdx.x % OUTPUT_LANES)
+            continue;
+        gate += args.parts[0].bias ? args.parts[0].bias[at] : 0;
+        up += args.parts[1].bias ? args.parts[1].bias[at] : 0;
+        args.parts[0].y[at] = gate / (1.0f + expf(-gate)) * up;
+    }
 }
-
-/* A warp's place in its part of the weights: a slot's tiles of a unit, of which the block has several. */
-typedef struct row_place {
-    int local, tile;
-} row_place;
 
 /* A warp's walk over its spans, every ROW_WARPS-th of the block's, with its ring running ahead of it. */
 template <int FORMAT, int SUBGROUPS, int PIECES> struct row_walk {
-    const ffai__cuda_product_row_args &args;
     const row_input &in;
-    int64_t first; /* unit of the block */
-    int units;
     uint8_t *ring;
-    int64_t unit; /* that is being copied, in its part */
-    int part;
-    row_place ahead;
-    int filled, used; /* slots, the next ones */
+    const uint32_t *words[2]; /* of the block's first unit, in its part or, for swiglu, in both */
+    const uint2 *scales[2];
+    int tiles, units, scale_format;
+    bool swiglu;
+    int local, span, tile; /* that the ring is filled from next: a unit of the block, its span, a tile of that */
+    int filled, used;      /* slots, the next ones */
 
-    DEVICE_MEMBER row_walk(const ffai__cuda_product_row_args &args_, const row_input &in_, int64_t first_, int units_,
+    DEVICE_MEMBER row_walk(const ffai__cuda_product_row_args &args, const row_input &in_, const row_block &block,
                            uint8_t *rings)
-        : args(args_), in(in_), first(first_), units(units_), unit(0), part(0), ahead{0, 0}, filled(0), used(0)
+        : in(in_), units(block.units), swiglu(args.swiglu), local(0), span(threadIdx.x / WARP), tile(0), filled(0),
+          used(0)
     {
-        const int warp = threadIdx.x / WARP;
-        ring = rings + warp * slots<FORMAT> * slot_bytes<FORMAT, SUBGROUPS>;
-        ahead.tile = warp * TILES;
-        settle(true);
+        ring = rings + threadIdx.x / WARP * slots<FORMAT> * slot_bytes<FORMAT, SUBGROUPS>;
+        tiles = args.parts[block.part].matrix.tiles;
+        scale_format = args.parts[block.part].matrix.scale_format;
+        for (int i = 0; i < 2; i++) {
+            const ffai__cuda_matrix &m = args.parts[block.part + (swiglu ? i : 0)].matrix;
+            words[i] = m.words + block.first * tiles * lane_words<FORMAT> * WARP;
+            scales[i] = reinterpret_cast<const uint2 *>(m.scales) + block.first * in.spans * scale_pairs();
+        }
+        settle();
         for (int i = 0; i < slots<FORMAT>; i++)
             fill();
     }
 
-    /* Bring a place behind its unit's end to where it belongs. */
-    DEVICE_MEMBER void settle(bool moved)
+    /* Of a span, in 8 bytes. */
+    DEVICE_MEMBER int scale_pairs() const
     {
-        while (ahead.tile >= in.spans * TILES) {
-            ahead.tile -= in.spans * TILES;
-            ahead.local++;
-            moved = true;
+        return WARP * SUBGROUPS * (scale_format == FFAI__CUDA_SCALES_F32 ? 2 : 1);
+    }
+
+    DEVICE_MEMBER void settle()
+    {
+        while (span >= in.spans) {
+            span -= in.spans;
+            local++;
         }
-        if (!moved || ahead.local >= units)
-            return;
-        unit = first + ahead.local;
-        part = part_of_unit(args, &unit);
     }
 
     /* The next slot's copies, which are a group of their own even if there is nothing left to copy. */
     DEVICE_MEMBER void fill()
     {
-        if (ahead.local < units) {
-            const ffai__cuda_matrix &m = args.parts[part].matrix;
-            if (ahead.tile < m.tiles)
-                fill_slot<FORMAT, SUBGROUPS>(ring + filled * slot_bytes<FORMAT, SUBGROUPS>, m, unit, ahead.tile);
+        if (local < units) {
+            uint8_t *slot = ring + filled * slot_bytes<FORMAT, SUBGROUPS>;
+            const bool second = swiglu && local % 2;
+            const int unit = swiglu ? local / 2 : local;
+            const int at = span * TILES + tile;
+            if (at < tiles)
+                copy_words_ahead<FORMAT>(
+                    slot, (second ? words[1] : words[0]) + (unit * tiles + at) * lane_words<FORMAT> * WARP,
+                    tiles - span * TILES);
+            if constexpr (is_affine<FORMAT>)
+                copy_scales_ahead<FORMAT, SUBGROUPS>(
+                    slot, (second ? scales[1] : scales[0]) + (unit * in.spans + span) * scale_pairs(),
+                    scale_format == FFAI__CUDA_SCALES_F32);
             filled = filled + 1 == slots<FORMAT> ? 0 : filled + 1;
-            ahead.tile += slot_tiles<FORMAT>;
-            if (ahead.tile % TILES == 0) {
-                ahead.tile += (ROW_WARPS - 1) * TILES;
-                settle(false);
+            tile += slot_tiles<FORMAT>;
+            if (tile == TILES) {
+                tile = 0;
+                span += ROW_WARPS;
+                settle();
             }
         }
         close_copies();
     }
 
-    DEVICE_MEMBER void multiply_span(int local, int span, int tiles, int scale_format)
+    /* The sum over span `number` of each of its unit's rows. */
+    DEVICE_MEMBER void multiply_span(int number, int at)
     {
         tile_sums<SUBGROUPS> sums = {};
         uint32_t x[PIECES][8];
 #pragma unroll
         for (int piece = 0; piece < PIECES; piece++)
-            take_input(x[piece], in, piece, span);
+            take_input(x[piece], in, piece, at);
         float result = 0;
 #pragma unroll
-        for (int tile = 0; tile < TILES; tile += slot_tiles<FORMAT>) {
+        for (int i = 0; i < TILES; i += slot_tiles<FORMAT>) {
             const uint8_t *slot = ring + used * slot_bytes<FORMAT, SUBGROUPS>;
             used = used + 1 == slots<FORMAT> ? 0 : used + 1;
             wait_for_copies<slots<FORMAT> - 1>();
-            if (span * TILES + tile < tiles)
-                multiply_slot<FORMAT, SUBGROUPS, PIECES>(sums, slot, x, tile);
-            if (tile + slot_tiles<FORMAT> == TILES)
-                result = span_result<FORMAT, SUBGROUPS, PIECES>(sums, slot, in, span, scale_format);
+            if (at * TILES + i < tiles)
+                multiply_slot<FORMAT, SUBGROUPS, PIECES>(sums, slot, x, i);
+            if (i + slot_tiles<FORMAT> == TILES)
+                result = span_result<FORMAT, SUBGROUPS, PIECES>(sums, slot, in, at, scale_format);
             fill();
         }
         result += __shfl_xor_sync(~0u, result, 1);
         result += __shfl_xor_sync(~0u, result, 2);
         if (threadIdx.x % 4 == 0)
-            in.partials[((int64_t)local * in.spans + span) * UNIT + threadIdx.x % WARP / 4] = result;
+            in.partials[number * UNIT + threadIdx.x % WARP / 4] = result;
     }
 
     DEVICE_MEMBER void multiply()
     {
-        int local = 0;
-        int span = threadIdx.x / WARP;
-        while (true) {
-            while (span >= in.spans) {
-                span -= in.spans;
-                local++;
-            }
-            if (local >= units)
-                break;
-            int64_t own = first + local;
-            const ffai__cuda_matrix &m = args.parts[part_of_unit(args, &own)].matrix;
-            multiply_span(local, span, m.tiles, m.scale_format);
-            span += ROW_WARPS;
+        int at = threadIdx.x / WARP;
+        for (int number = threadIdx.x / WARP; number < units * in.spans; number += ROW_WARPS, at += ROW_WARPS) {
+            while (at >= in.spans)
+                at -= in.spans;
+            multiply_span(number, at);
         }
     }
 };
@@ -534,29 +595,30 @@ template <int FORMAT, int SUBGROUPS, int PIECES> DEVICE void product_row(const f
     const int spans = args.parts[0].matrix.spans;
     row_input in;
     in.spans = spans;
-    in.num_pieces = PIECES;
     in.pieces = reinterpret_cast<uint32_t *>(shared + ROW_WARPS * slots<FORMAT> * slot_bytes<FORMAT, SUBGROUPS>);
     in.sums = reinterpret_cast<float *>(in.pieces + PIECES * spans * SPAN_PIECE_WORDS);
     in.partials = in.sums + spans * 8 * SUBGROUPS;
-    const int64_t first = (int64_t)blockIdx.x * args.units_a_block;
-    const int64_t rest = count_units(args) - first;
-    const int units = (int)(rest < args.units_a_block ? rest : args.units_a_block);
-    row_walk<FORMAT, SUBGROUPS, PIECES> walk(args, in, first, units, shared);
+    const row_block block = find_block(args);
+    const ffai__cuda_part &part = args.parts[block.part];
+    row_walk<FORMAT, SUBGROUPS, PIECES> walk(args, in, block, shared);
+    const row_batch weights =
+        args.norm ? load_batch(args.norm, threadIdx.x, part.matrix.columns, SUBGROUPS) : row_batch();
     wait_for_previous();
     if (args.of_outputs && !args.step.sizes->num_outputs) {
         wait_for_copies<0>();
         return;
     }
-    stage_input(in, args, SUBGROUPS);
+    row_output out = {nullptr, 0, 0};
+    if (!args.swiglu)
+        out = find_output(part, block, threadIdx.x / OUTPUT_LANES);
+    stage_input<SUBGROUPS, PIECES>(in, args, weights, is_affine<FORMAT>);
     __syncthreads();
     walk.multiply();
     __syncthreads();
-    for (int i = threadIdx.x; i < units * UNIT; i += ROW_THREADS) {
-        if (!args.swiglu)
-            finish_row(args, in, first, i / UNIT, i % UNIT);
-        else if (i / UNIT % 2 == 0)
-            finish_swiglu(args, in, first, i / UNIT, i % UNIT);
-    }
+    if (args.swiglu)
+        finish_swiglu(args, in, block);
+    else
+        finish_outputs(part, in, block, out);
 }
 
 #endif
