@@ -21,9 +21,9 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
     case FFAI__CUDA_KERNEL_product_row_whole_##name:
 #include "kernels/kernels.def"
 #undef KERNEL
-    case FFAI__CUDA_KERNEL_attend:
-    case FFAI__CUDA_KERNEL_attend_few_f16_128:
-    case FFAI__CUDA_KERNEL_attend_few_bf16_128:
+    case FFAI__CUDA_KERNEL_attend_any:
+    case FFAI__CUDA_KERNEL_attend_f16_128:
+    case FFAI__CUDA_KERNEL_attend_bf16_128:
         return true;
     default:
         return false;

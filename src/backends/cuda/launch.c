@@ -51,7 +51,7 @@ static void size_grid(unsigned grid[3], const ffai__cuda_run *run, const ffai__c
         grid[1] = (unsigned)at_most((rows + 31) / 32, 65535);
         return;
     case FFAI__CUDA_GRID_ATTEND:
-        grid[0] = (unsigned)at_most(rows, 65535);
+        grid[0] = (unsigned)rows;
         grid[1] = operation->blocks;
         grid[2] = of->rows <= FFAI__CUDA_FEW_ROWS ? (unsigned)run->splits : 1;
         return;

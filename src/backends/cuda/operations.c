@@ -475,17 +475,17 @@ static void emit_store(maker *m)
               columns_of(m, instruction->in[0]));
 }
 
-/* Kernels for few rows: FFAI__CUDA_KERNEL_COUNT where there is none for stores and heads like these. */
-static ffai__cuda_kernel few_kernel(const ffai__cuda_store *store)
+/* Tensor cores take stores of 16 bits and heads of these sizes: FFAI__CUDA_KERNEL_COUNT for others. */
+static ffai__cuda_kernel attend_kernel(const ffai__cuda_store *store)
 {
     static const struct {
         int32_t head_dim;
         ffai__cuda_kernel f16, bf16;
     } kernels[] = {
-        {32, FFAI__CUDA_KERNEL_attend_few_f16_32, FFAI__CUDA_KERNEL_attend_few_bf16_32},
-        {64, FFAI__CUDA_KERNEL_attend_few_f16_64, FFAI__CUDA_KERNEL_attend_few_bf16_64},
-        {96, FFAI__CUDA_KERNEL_attend_few_f16_96, FFAI__CUDA_KERNEL_attend_few_bf16_96},
-        {128, FFAI__CUDA_KERNEL_attend_few_f16_128, FFAI__CUDA_KERNEL_attend_few_bf16_128},
+        {32, FFAI__CUDA_KERNEL_attend_f16_32, FFAI__CUDA_KERNEL_attend_bf16_32},
+        {64, FFAI__CUDA_KERNEL_attend_f16_64, FFAI__CUDA_KERNEL_attend_bf16_64},
+        {96, FFAI__CUDA_KERNEL_attend_f16_96, FFAI__CUDA_KERNEL_attend_bf16_96},
+        {128, FFAI__CUDA_KERNEL_attend_f16_128, FFAI__CUDA_KERNEL_attend_bf16_128},
     };
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
         if (kernels[i].head_dim == store->head_dim && store->format != FFAI__STORE_F32)
@@ -516,7 +516,7 @@ static bool folds_attention(ffai__fold_attention *fold, const maker *m, size_t i
     const ffai__cuda_run *run = m->run;
     const ffai__instruction *attention = &run->program->instructions[index];
     if (attention->op != FFAI__OP_attention || m->of->rows != 1 || run->options.keep_values ||
-        few_kernel(&run->each[run->program->values[attention->in[1]].store]) == FFAI__CUDA_KERNEL_COUNT ||
+        attend_kernel(&run->each[run->program->values[attention->in[1]].store]) == FFAI__CUDA_KERNEL_COUNT ||
         !ffai__fold_attention_find(fold, run->program, index))
         return false;
     return fold->q_rope == SIZE_MAX || run->angles[fold->q_rope] == run->angles[fold->k_rope];
@@ -545,7 +545,7 @@ static const float *norm_of(const maker *m, size_t index, float *eps)
     return vector(m, norm->in[1]);
 }
 
-static void fold_heads(ffai__cuda_attend_few_args *args, const maker *m, const ffai__fold_attention *fold)
+static void fold_heads(ffai__cuda_attend_args *args, const maker *m, const ffai__fold_attention *fold)
 {
     args->fused = 1;
     args->attention.q = address(m, fold->q);
@@ -559,37 +559,39 @@ static void fold_heads(ffai__cuda_attend_few_args *args, const maker *m, const f
     args->dims = m->run->program->instructions[fold->q_rope].attributes.rope.dims;
 }
 
-static void emit_attend_few(maker *m, ffai__cuda_kernel kernel)
+static void emit_attend(maker *m, ffai__cuda_kernel kernel)
 {
     ffai__fold_attention fold;
-    ffai__cuda_attend_few_args args = {.attention = attention_args(m), .arrived = ffai__cuda_pointer(m->run->arrived)};
+    ffai__cuda_attend_args args = {.attention = attention_args(m), .arrived = ffai__cuda_pointer(m->run->arrived)};
     const ffai__cuda_store *store = &args.attention.store;
     if (folds_attention(&fold, m, m->index))
         fold_heads(&args, m, &fold);
     const int group = args.attention.heads / store->heads;
     ffai__cuda_operation *operation = emit(m, kernel, m->instruction->in[0], "attend", &args, sizeof args);
     operation->grid = FFAI__CUDA_GRID_ATTEND;
-    operation->blocks = (unsigned)(store->heads * ((group + FFAI__CUDA_FEW_HEADS - 1) / FFAI__CUDA_FEW_HEADS));
-    operation->shared_bytes = (unsigned)FFAI__CUDA_FEW_SHARED_BYTES(store->head_dim);
+    operation->blocks =
+        (unsigned)(store->heads * ((group + FFAI__CUDA_ATTEND_QUERIES - 1) / FFAI__CUDA_ATTEND_QUERIES));
+    operation->shared_bytes = (unsigned)FFAI__CUDA_ATTEND_SHARED_BYTES(store->head_dim);
 }
 
 static void emit_attention(maker *m)
 {
     const ffai__cuda_attention_args args = attention_args(m);
     const bool few = m->of->rows <= FFAI__CUDA_FEW_ROWS;
-    const ffai__cuda_kernel kernel = few_kernel(&args.store);
-    if (few && kernel != FFAI__CUDA_KERNEL_COUNT && !m->run->options.keep_values) {
-        emit_attend_few(m, kernel);
+    const ffai__cuda_kernel kernel = attend_kernel(&args.store);
+    if (kernel != FFAI__CUDA_KERNEL_COUNT) {
+        emit_attend(m, kernel);
         return;
     }
     const ffai__value q = m->instruction->in[0];
-    ffai__cuda_operation *attend = emit(m, FFAI__CUDA_KERNEL_attend, q, "attend", &args, sizeof args);
+    ffai__cuda_operation *attend = emit(m, FFAI__CUDA_KERNEL_attend_any, q, "attend", &args, sizeof args);
     attend->grid = FFAI__CUDA_GRID_ATTEND;
     attend->blocks = (unsigned)args.store.heads;
     attend->shared_bytes =
         (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * args.store.head_dim + FFAI__CUDA_STRETCH + 2) * (int)sizeof(float));
     if (few && m->run->splits > 1)
-        over_work(emit(m, FFAI__CUDA_KERNEL_attend_merge, q, "merge", &args, sizeof args), (int64_t)args.heads * 32);
+        over_work(emit(m, FFAI__CUDA_KERNEL_attend_any_merge, q, "merge", &args, sizeof args),
+                  (int64_t)args.heads * 32);
 }
 
 static void emit_sample_part(maker *m, ffai__cuda_kernel kernel, const ffai__cuda_sample_args *args,

@@ -267,9 +267,9 @@ typedef struct ffai__cuda_kv_store_args {
     const float *keys, *values; /* [T][heads * head_dim] */
 } ffai__cuda_kv_store_args;
 
-/* attend: a block takes one row, one key/value head and a part of the context, in stretches of 256 positions. Where the
- * context is in several parts (splits), each leaves a partial result and attend_merge puts them together: partials
- * [T][heads][splits][head_dim + 2]: sums, maximum, denominator. */
+/* attend_any: a block takes one row, one key/value head and a part of the context, in stretches of 256 positions. Where
+ * the context is in several parts (splits), each leaves a partial result and attend_any_merge puts them together:
+ * partials [T][heads][splits][head_dim + 2]: sums, maximum, denominator. */
 enum { FFAI__CUDA_STRETCH = 256, FFAI__CUDA_ATTEND_HEADS = 8 };
 
 typedef struct ffai__cuda_attention_args {
@@ -284,17 +284,17 @@ typedef struct ffai__cuda_attention_args {
     int64_t window; /* 0: all */
 } ffai__cuda_attention_args;
 
-/* attend_few_<format>_<head_dim>: the same for few rows and stores of 16 bits, by tensor cores. A block takes a row, a
+/* attend_<format>_<head_dim>: the same for stores of 16 bits, by tensor cores. A block takes a row, a
  * key/value head (and eight of its query heads), and a part of the context; the last one to come to its end puts the
  * parts together. With `fused` it takes the heads as the products left them, norms and turns them, and stores the row's
  * keys and values, which only a step of one row may leave to it. */
-enum { FFAI__CUDA_FEW_WARPS = 8, FFAI__CUDA_FEW_HEADS = 8 };
+enum { FFAI__CUDA_ATTEND_WARPS = 8, FFAI__CUDA_ATTEND_QUERIES = 8 };
 /* Of shared memory: queries and each warp's sums, then some numbers a head. */
-#define FFAI__CUDA_FEW_SHARED_BYTES(head_dim)                                                                          \
-    ((1 + FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * (head_dim)*4 + 4 * (head_dim) +                               \
-     (1 + 2 * FFAI__CUDA_FEW_WARPS) * FFAI__CUDA_FEW_HEADS * 4 + 16)
+#define FFAI__CUDA_ATTEND_SHARED_BYTES(head_dim)                                                                       \
+    ((1 + FFAI__CUDA_ATTEND_WARPS) * FFAI__CUDA_ATTEND_QUERIES * (head_dim)*4 + 4 * (head_dim) +                       \
+     (1 + 2 * FFAI__CUDA_ATTEND_WARPS) * FFAI__CUDA_ATTEND_QUERIES * 4 + 16)
 
-typedef struct ffai__cuda_attend_few_args {
+typedef struct ffai__cuda_attend_args {
     ffai__cuda_attention_args attention;
     const float *keys, *values; /* [T][kv heads][head_dim], fused */
     const float *q_norm;        /* [head_dim] or NULL, fused */
@@ -304,7 +304,7 @@ typedef struct ffai__cuda_attend_few_args {
     int32_t dims;
     int32_t fused;
     uint32_t *arrived; /* [T][kv heads][groups of query heads] blocks at their end; 0 between steps */
-} ffai__cuda_attend_few_args;
+} ffai__cuda_attend_args;
 
 /* sample_best, sample_weigh, sample_draw, in this order: of each output row's logits an id is drawn, and goes to the
  * sequence's history and to `drawn`; the logits stay as they are. Where ffai__cuda_draws_fill says so, sample_best

@@ -166,7 +166,7 @@ DEVICE void start_heads(const attend_frame &f)
     __syncthreads();
 }
 
-/* The result, or a part of it for attend_merge. */
+/* The result, or a part of it for attend_any_merge. */
 DEVICE void finish_heads(const attend_frame &f)
 {
     const int dim = f.args->store.head_dim;
@@ -188,7 +188,7 @@ DEVICE void finish_heads(const attend_frame &f)
 }
 
 /* Grid: rows (any number), key/value heads, parts of the context. */
-KERNEL(attend, ffai__cuda_attention_args, THREADS)
+KERNEL(attend_any, ffai__cuda_attention_args, THREADS)
 {
     DYNAMIC_SHARED(float, shared);
     wait_for_previous();
@@ -217,7 +217,7 @@ KERNEL(attend, ffai__cuda_attention_args, THREADS)
 }
 
 /* A warp has one head of one row: parts in order. Grid: enough warps for rows * heads, or fewer. */
-KERNEL(attend_merge, ffai__cuda_attention_args, THREADS)
+KERNEL(attend_any_merge, ffai__cuda_attention_args, THREADS)
 {
     wait_for_previous();
     let_next_begin();

@@ -1,4 +1,4 @@
-/* Attention of few rows over pages of 16-bit numbers.
+/* Attention over pages of 16-bit numbers.
  *
  * A warp takes whole pages. Rows 0 to 7 of mma.sync's A are the high halves of eight query heads' numbers and rows 8 to
  * 15 what these lack, so that one product with 16-bit numbers has them to 16 bits and more. Keys are B as they lie:
@@ -9,7 +9,13 @@
  * of the eight positions that it loads together from a row of values. */
 #include "pages.cuh"
 
-enum { WARP = 32, WARPS = FFAI__CUDA_FEW_WARPS, HEADS = FFAI__CUDA_FEW_HEADS, THREADS = WARPS * WARP, KEY_TILES = 4 };
+enum {
+    WARP = 32,
+    WARPS = FFAI__CUDA_ATTEND_WARPS,
+    HEADS = FFAI__CUDA_ATTEND_QUERIES,
+    THREADS = WARPS * WARP,
+    KEY_TILES = 4
+};
 
 /* Numbers of 16 bits: f16 or bf16. */
 template <int FORMAT> DEVICE uint16_t narrow(float value)
@@ -40,17 +46,17 @@ template <int FORMAT> DEVICE void split_pair(uint32_t &high, uint32_t &low, floa
 }
 
 /* A block's work. */
-typedef struct few_frame {
-    const ffai__cuda_attend_few_args *args;
+typedef struct attend_frame {
+    const ffai__cuda_attend_args *args;
     int row, slot, position;
     int first; /* position that the row sees */
     int kv_head;
     int first_head; /* of its query heads, and how many */
     int num_heads;
     int splits; /* of them that have work */
-} few_frame;
+} attend_frame;
 
-template <int HEAD_DIM> struct few_shared {
+template <int HEAD_DIM> struct attend_shared {
     float q[HEADS][HEAD_DIM];
     uint16_t key[HEAD_DIM], value[HEAD_DIM]; /* the row's own, as they are stored */
     float unscale[HEADS]; /* what scores are multiplied with: q was made smaller where f16 would not hold it */
@@ -59,7 +65,7 @@ template <int HEAD_DIM> struct few_shared {
     float sums[WARPS][HEADS][HEAD_DIM];
     uint32_t is_last;
 };
-static_assert(sizeof(few_shared<128>) <= FFAI__CUDA_FEW_SHARED_BYTES(128), "args.h");
+static_assert(sizeof(attend_shared<128>) <= FFAI__CUDA_ATTEND_SHARED_BYTES(128), "args.h");
 
 /* --- before the context: heads normed and turned --- */
 
@@ -80,7 +86,7 @@ template <int HEAD_DIM> DEVICE head_numbers<HEAD_DIM> load_head(const float *fro
 /* Normed and turned, into `to` [head_dim]. */
 template <int HEAD_DIM>
 DEVICE void norm_and_turn(float *to, head_numbers<HEAD_DIM> head, const float *norm, float eps,
-                          const ffai__cuda_attend_few_args &args, int row)
+                          const ffai__cuda_attend_args &args, int row)
 {
     const int lane = threadIdx.x % WARP;
     if (norm) {
@@ -109,21 +115,21 @@ DEVICE void norm_and_turn(float *to, head_numbers<HEAD_DIM> head, const float *n
 
 /* Which numbers a warp prepares: a query head's, and of the fused row the key's or the value's. The last two warps have
  * no query head where a key/value head has six or fewer. */
-DEVICE bool prepares_key(const few_frame &f)
+DEVICE bool prepares_key(const attend_frame &f)
 {
     return f.args->fused && threadIdx.x / WARP == WARPS - 2;
 }
 
-DEVICE bool prepares_value(const few_frame &f)
+DEVICE bool prepares_value(const attend_frame &f)
 {
     return f.args->fused && threadIdx.x / WARP == WARPS - 1;
 }
 
 /* A warp for each query head; heads that are not there are zero. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void take_query(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head)
+DEVICE void take_query(attend_shared<HEAD_DIM> &shared, const attend_frame &f, const head_numbers<HEAD_DIM> &head)
 {
-    const ffai__cuda_attend_few_args &args = *f.args;
+    const ffai__cuda_attend_args &args = *f.args;
     const int lane = threadIdx.x % WARP;
     const int number = threadIdx.x / WARP;
     float *q = shared.q[number];
@@ -147,10 +153,10 @@ DEVICE void take_query(few_shared<HEAD_DIM> &shared, const few_frame &f, const h
 
 /* The row's own key and value: where they are used from, and by one of the blocks where they stay. */
 template <int HEAD_DIM>
-DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head,
+DEVICE void take_key(attend_shared<HEAD_DIM> &shared, const attend_frame &f, const head_numbers<HEAD_DIM> &head,
                      uint16_t *page)
 {
-    const ffai__cuda_attend_few_args &args = *f.args;
+    const ffai__cuda_attend_args &args = *f.args;
     const ffai__cuda_store &store = args.attention.store;
     float *key = shared.sums[0][0];
     norm_and_turn<HEAD_DIM>(key, head, args.k_norm, args.k_eps, args, f.row);
@@ -162,7 +168,7 @@ DEVICE void take_key(few_shared<HEAD_DIM> &shared, const few_frame &f, const hea
 }
 
 template <int HEAD_DIM>
-DEVICE void take_value(few_shared<HEAD_DIM> &shared, const few_frame &f, const head_numbers<HEAD_DIM> &head,
+DEVICE void take_value(attend_shared<HEAD_DIM> &shared, const attend_frame &f, const head_numbers<HEAD_DIM> &head,
                        uint16_t *page)
 {
     const ffai__cuda_store &store = f.args->attention.store;
@@ -178,14 +184,14 @@ DEVICE void take_value(few_shared<HEAD_DIM> &shared, const few_frame &f, const h
 /* --- a page --- */
 
 /* What a warp has of the context so far; lane (g, t): head g. */
-template <int HEAD_DIM> struct few_state {
+template <int HEAD_DIM> struct attend_state {
     uint32_t q[HEAD_DIM / 16][4];
     float sums[HEAD_DIM / 8][4]; /* [tile of 8 dimensions] of the scores' high halves and, the last two, the rest */
     float largest, total, unscale;
 };
 
 template <int FORMAT, int HEAD_DIM>
-DEVICE void begin_state(few_state<HEAD_DIM> &state, const few_shared<HEAD_DIM> &shared)
+DEVICE void begin_state(attend_state<HEAD_DIM> &state, const attend_shared<HEAD_DIM> &shared)
 {
     const int g = threadIdx.x % WARP / 4;
     const int t = threadIdx.x % 4;
@@ -228,7 +234,7 @@ template <int HEAD_DIM> struct page_data {
     }
 
     /* The fused row's own, which memory need not have yet. */
-    DEVICE_MEMBER void put_own(const few_shared<HEAD_DIM> &shared, int position)
+    DEVICE_MEMBER void put_own(const attend_shared<HEAD_DIM> &shared, int position)
     {
         const int g = threadIdx.x % WARP / 4;
         const int t = threadIdx.x % 4;
@@ -260,7 +266,8 @@ template <int HEAD_DIM> struct page_data {
 
 /* Scores of the page's 32 positions: [tile][2], of head g and positions 8t + 2 * tile + 0 and 1. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void score_page(float (&scores)[KEY_TILES][2], const few_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &page)
+DEVICE void score_page(float (&scores)[KEY_TILES][2], const attend_state<HEAD_DIM> &state,
+                       const page_data<HEAD_DIM> &page)
 {
 #pragma unroll
     for (int tile = 0; tile < KEY_TILES; tile++) {
@@ -277,7 +284,7 @@ DEVICE void score_page(float (&scores)[KEY_TILES][2], const few_state<HEAD_DIM> 
 }
 
 /* Positions outside the row's window have no weight. */
-DEVICE void mask_scores(float (&scores)[KEY_TILES][2], const few_frame &f, int begin)
+DEVICE void mask_scores(float (&scores)[KEY_TILES][2], const attend_frame &f, int begin)
 {
     const int t = threadIdx.x % 4;
     for (int tile = 0; tile < KEY_TILES; tile++) {
@@ -290,7 +297,7 @@ DEVICE void mask_scores(float (&scores)[KEY_TILES][2], const few_frame &f, int b
 }
 
 /* Scores become weights in the measure of the largest so far, and so do the sums. */
-template <int HEAD_DIM> DEVICE void weigh_page(float (&scores)[KEY_TILES][2], few_state<HEAD_DIM> &state)
+template <int HEAD_DIM> DEVICE void weigh_page(float (&scores)[KEY_TILES][2], attend_state<HEAD_DIM> &state)
 {
     float largest = state.largest;
     for (int tile = 0; tile < KEY_TILES; tile++)
@@ -318,15 +325,15 @@ template <int HEAD_DIM> DEVICE void weigh_page(float (&scores)[KEY_TILES][2], fe
 }
 
 /* Pairs of the lane's eight positions that the row sees: memory behind them may hold what is no number. */
-DEVICE uint32_t seen_pair(const few_frame &f, int begin, int pair)
+DEVICE uint32_t seen_pair(const attend_frame &f, int begin, int pair)
 {
     const int position = begin + threadIdx.x % 4 * 8 + pair * 2;
     return (position <= f.position ? 0xFFFFu : 0) | (position + 1 <= f.position ? 0xFFFF0000u : 0);
 }
 
 template <int FORMAT, int HEAD_DIM>
-DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILES][2], const page_data<HEAD_DIM> &page,
-                     const few_frame &f, int begin)
+DEVICE void add_page(attend_state<HEAD_DIM> &state, const float (&weights)[KEY_TILES][2],
+                     const page_data<HEAD_DIM> &page, const attend_frame &f, int begin)
 {
     uint32_t a[2][4];
     for (int step = 0; step < 2; step++) {
@@ -350,12 +357,12 @@ DEVICE void add_page(few_state<HEAD_DIM> &state, const float (&weights)[KEY_TILE
 
 /* A warp's pages: every WARPS * splits-th one. */
 struct page_walk {
-    const few_frame &f;
+    const attend_frame &f;
     const uint32_t *table;
     int page, stride, last, count;
     uint32_t ids; /* of the next 32 pages, one a lane */
 
-    DEVICE_MEMBER page_walk(const few_frame &f_) : f(f_), count(0), ids(0)
+    DEVICE_MEMBER page_walk(const attend_frame &f_) : f(f_), count(0), ids(0)
     {
         const ffai__cuda_attention_args &args = f.args->attention;
         table = args.step.tables + f.slot * args.step.table_stride + args.store.group * args.step.max_pages;
@@ -399,7 +406,7 @@ template <int HEAD_DIM> DEVICE void load_page(page_data<HEAD_DIM> &data, const p
 }
 
 template <int FORMAT, int HEAD_DIM>
-DEVICE void attend_page(few_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &data, const few_frame &f, int page)
+DEVICE void attend_page(attend_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &data, const attend_frame &f, int page)
 {
     float scores[KEY_TILES][2];
     score_page<FORMAT>(scores, state, data);
@@ -410,8 +417,8 @@ DEVICE void attend_page(few_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &d
 
 /* The first page has been loaded. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void attend_pages(few_state<HEAD_DIM> &state, page_data<HEAD_DIM> &data, page_walk &walk,
-                         const few_shared<HEAD_DIM> &shared)
+DEVICE void attend_pages(attend_state<HEAD_DIM> &state, page_data<HEAD_DIM> &data, page_walk &walk,
+                         const attend_shared<HEAD_DIM> &shared)
 {
     while (walk.there()) {
         if (walk.f.args->fused && walk.page == walk.last)
@@ -425,7 +432,7 @@ DEVICE void attend_pages(few_state<HEAD_DIM> &state, page_data<HEAD_DIM> &data, 
 
 /* --- after it: warps, then blocks, put together --- */
 
-template <int HEAD_DIM> DEVICE void leave_state(few_shared<HEAD_DIM> &shared, const few_state<HEAD_DIM> &state)
+template <int HEAD_DIM> DEVICE void leave_state(attend_shared<HEAD_DIM> &shared, const attend_state<HEAD_DIM> &state)
 {
     const int warp = threadIdx.x / WARP;
     const int g = threadIdx.x % WARP / 4;
@@ -450,14 +457,14 @@ DEVICE float weight_of(float largest, float most)
     return largest == -INFINITY ? 0 : exp2f(largest - most);
 }
 
-template <int HEAD_DIM> DEVICE float *partial_of(const few_frame &f, int head, int split)
+template <int HEAD_DIM> DEVICE float *partial_of(const attend_frame &f, int head, int split)
 {
     const ffai__cuda_attention_args &args = f.args->attention;
     return args.partials + (((int64_t)f.row * args.heads + f.first_head + head) * args.splits + split) * (HEAD_DIM + 2);
 }
 
 /* The block's own result: whole if it has no others beside it. */
-template <int HEAD_DIM> DEVICE void join_warps(const few_shared<HEAD_DIM> &shared, const few_frame &f)
+template <int HEAD_DIM> DEVICE void join_warps(const attend_shared<HEAD_DIM> &shared, const attend_frame &f)
 {
     for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
         const int head = i / HEAD_DIM;
@@ -486,7 +493,7 @@ template <int HEAD_DIM> DEVICE void join_warps(const few_shared<HEAD_DIM> &share
     }
 }
 
-template <int HEAD_DIM> DEVICE void join_blocks(const few_frame &f)
+template <int HEAD_DIM> DEVICE void join_blocks(const attend_frame &f)
 {
     for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
         const int head = i / HEAD_DIM;
@@ -508,7 +515,7 @@ template <int HEAD_DIM> DEVICE void join_blocks(const few_frame &f)
 }
 
 /* Whether all the others have left their parts. */
-template <int HEAD_DIM> DEVICE bool comes_last(few_shared<HEAD_DIM> &shared, const few_frame &f)
+template <int HEAD_DIM> DEVICE bool comes_last(attend_shared<HEAD_DIM> &shared, const attend_frame &f)
 {
     uint32_t *arrived = f.args->arrived + (int64_t)blockIdx.x * gridDim.y + blockIdx.y;
     __threadfence();
@@ -525,9 +532,10 @@ template <int HEAD_DIM> DEVICE bool comes_last(few_shared<HEAD_DIM> &shared, con
 
 /* All that the row's heads need of memory is asked for first, then the warp's first page, and then it is computed. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void begin_row(few_shared<HEAD_DIM> &shared, const few_frame &f, page_data<HEAD_DIM> &data, page_walk &walk)
+DEVICE void begin_row(attend_shared<HEAD_DIM> &shared, const attend_frame &f, page_data<HEAD_DIM> &data,
+                      page_walk &walk)
 {
-    const ffai__cuda_attend_few_args &args = *f.args;
+    const ffai__cuda_attend_args &args = *f.args;
     const int number = threadIdx.x / WARP;
     const int64_t own = ((int64_t)f.row * args.attention.store.heads + f.kv_head) * HEAD_DIM;
     const float *q = args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + number) * HEAD_DIM;
@@ -550,7 +558,7 @@ DEVICE void begin_row(few_shared<HEAD_DIM> &shared, const few_frame &f, page_dat
         take_value(shared, f, other, page);
 }
 
-template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> &shared, few_frame &f)
+template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(attend_shared<HEAD_DIM> &shared, attend_frame &f)
 {
     const int pages = f.position / PAGE_TOKENS - f.first / PAGE_TOKENS + 1;
     const int wanted = (pages + WARPS - 1) / WARPS;
@@ -561,7 +569,7 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> 
     page_data<HEAD_DIM> data;
     begin_row<FORMAT>(shared, f, data, walk);
     __syncthreads();
-    few_state<HEAD_DIM> state;
+    attend_state<HEAD_DIM> state;
     begin_state<FORMAT>(state, shared);
     attend_pages<FORMAT>(state, data, walk, shared);
     __syncthreads(); /* the key's room is free */
@@ -573,15 +581,15 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(few_shared<HEAD_DIM> 
 }
 
 /* Grid: rows, key/value heads times groups of eight query heads, parts of the context. */
-template <int FORMAT, int HEAD_DIM> DEVICE void attend_few(const ffai__cuda_attend_few_args &args)
+template <int FORMAT, int HEAD_DIM> DEVICE void attend(const ffai__cuda_attend_args &args)
 {
-    DYNAMIC_SHARED(few_shared<HEAD_DIM>, shared);
+    DYNAMIC_SHARED(attend_shared<HEAD_DIM>, shared);
     let_next_begin();
     wait_for_previous();
     const ffai__cuda_attention_args &attention = args.attention;
     const int group = attention.heads / attention.store.heads;
     const int sets = (group + HEADS - 1) / HEADS;
-    few_frame f = {};
+    attend_frame f = {};
     f.args = &args;
     f.row = blockIdx.x;
     const ffai__cuda_row row = attention.step.rows[f.row]; /* there is room for it in any case */
@@ -597,17 +605,17 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_few(const ffai__cuda_atte
     attend_row<FORMAT>(*shared, f);
 }
 
-#define ATTEND_FEW(head_dim)                                                                                           \
-    KERNEL(attend_few_f16_##head_dim, ffai__cuda_attend_few_args, THREADS)                                             \
+#define ATTEND(head_dim)                                                                                               \
+    KERNEL(attend_f16_##head_dim, ffai__cuda_attend_args, THREADS)                                                     \
     {                                                                                                                  \
-        attend_few<STORE_F16, head_dim>(args);                                                                         \
+        attend<STORE_F16, head_dim>(args);                                                                             \
     }                                                                                                                  \
-    KERNEL(attend_few_bf16_##head_dim, ffai__cuda_attend_few_args, THREADS)                                            \
+    KERNEL(attend_bf16_##head_dim, ffai__cuda_attend_args, THREADS)                                                    \
     {                                                                                                                  \
-        attend_few<STORE_BF16, head_dim>(args);                                                                        \
+        attend<STORE_BF16, head_dim>(args);                                                                            \
     }
 
-ATTEND_FEW(32)
-ATTEND_FEW(64)
-ATTEND_FEW(96)
-ATTEND_FEW(128)
+ATTEND(32)
+ATTEND(64)
+ATTEND(96)
+ATTEND(128)
