@@ -78,3 +78,24 @@ ffai_status ffai__step_check(const ffai__step *step, const ffai__program *progra
     }
     return FFAI_OK;
 }
+
+ffai_status ffai__copy_page_check(int group, uint32_t to, uint32_t from, const ffai__program *program,
+                                  const ffai__run_options *options, ffai_error *err)
+{
+    if (group < 0 || (size_t)group >= program->num_groups)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "there is no group %d of layers", group);
+    if (to >= options->num_pages || from >= options->num_pages)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "there is no page %u", to > from ? to : from);
+    return FFAI_OK;
+}
+
+ffai_status ffai__copy_tokens_check(int32_t to_slot, int32_t from_slot, int64_t length,
+                                    const ffai__run_options *options, ffai_error *err)
+{
+    const int32_t slots = options->max_sequences;
+    if (to_slot < 0 || to_slot >= slots || from_slot < 0 || from_slot >= slots || length < 0 ||
+        length > options->max_context + 1)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "cannot copy %lld tokens from slot %d to slot %d", (long long)length,
+                          from_slot, to_slot);
+    return FFAI_OK;
+}

@@ -20,6 +20,7 @@ static const char *failing;
 static int failing_result;
 static uint64_t failing_call; /* by all_calls; 0: none */
 static int failing_call_result;
+static const char *failed;
 static bool wait_fails;
 
 bool stub_lock(void)
@@ -40,11 +41,9 @@ uint64_t stub_variable(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-ffai__cuda_result stub_call(stub_function function)
+static ffai__cuda_result failure(stub_function function)
 {
     const char *named = getenv("FFAI_STUB_FAIL");
-    calls[function]++;
-    all_calls++;
     if (all_calls == failing_call)
         return failing_call_result;
     if (failing && strcmp(failing, names[function]) == 0)
@@ -52,6 +51,21 @@ ffai__cuda_result stub_call(stub_function function)
     if ((named && strcmp(named, names[function]) == 0) || all_calls == stub_variable("FFAI_STUB_FAIL_AT", 0))
         return (int)stub_variable("FFAI_STUB_RESULT", UNKNOWN);
     return FFAI__CUDA_SUCCESS;
+}
+
+ffai__cuda_result stub_call(stub_function function)
+{
+    calls[function]++;
+    all_calls++;
+    const ffai__cuda_result result = failure(function);
+    failed = result == FFAI__CUDA_SUCCESS ? failed : names[function];
+    return result;
+}
+
+const char *stub_failed(void)
+{
+    LOCKED;
+    return failed;
 }
 
 bool stub_wait_fails(void)
@@ -71,7 +85,7 @@ void stub_reset(void)
     LOCKED;
     memset(calls, 0, sizeof calls);
     all_calls = submissions = failing_call = 0;
-    failing = NULL;
+    failing = failed = NULL;
     wait_fails = false;
     stub_set_fault(FFAI__CUDA_SUCCESS);
 }

@@ -37,6 +37,9 @@ STUB_EXPORT uint64_t stub_submissions(void);
 STUB_EXPORT void stub_fail(const char *function, int result);
 STUB_EXPORT void stub_fail_at(uint64_t n, int result);
 
+/* The function that failed last because it was told to; NULL: none did. */
+STUB_EXPORT const char *stub_failed(void);
+
 /* The next wait finds that a kernel has failed. */
 STUB_EXPORT void stub_fail_wait(void);
 

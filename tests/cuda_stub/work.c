@@ -224,16 +224,21 @@ ffai__cuda_result cuStreamCreate(ffai__cuda_stream *stream, unsigned flags)
     return FFAI__CUDA_SUCCESS;
 }
 
+static void drop_capture(ffai__cuda_stream stream)
+{
+    free_nodes(&stream->capture->nodes);
+    stub_close(stream->capture);
+    stream->capture = NULL;
+    captures--;
+}
+
 ffai__cuda_result cuStreamDestroy_v2(ffai__cuda_stream stream)
 {
     CALLED(cuStreamDestroy_v2);
     if (!stub_is_open(stream, A_STREAM))
         return INVALID_HANDLE;
-    if (stream->capture) {
-        captures--;
-        free_nodes(&stream->capture->nodes);
-        stub_close(stream->capture);
-    }
+    if (stream->capture)
+        drop_capture(stream);
     stub_close(stream);
     return stub_device_fault();
 }
@@ -265,13 +270,20 @@ ffai__cuda_result cuStreamBeginCapture_v2(ffai__cuda_stream stream, int mode)
     return FFAI__CUDA_SUCCESS;
 }
 
+/* As with a driver, a capture that is ended is over, even where this gives no graph. */
 ffai__cuda_result cuStreamEndCapture(ffai__cuda_stream stream, ffai__cuda_graph *graph)
 {
-    CALLED_ON_DEVICE(cuStreamEndCapture);
+    LOCKED;
+    const ffai__cuda_result result = stub_call(CALL_cuStreamEndCapture);
+    TRY(stub_device_works());
     if (!stub_is_open(stream, A_STREAM))
         return INVALID_HANDLE;
     if (!stream->capture)
         return INVALID_VALUE;
+    if (result != FFAI__CUDA_SUCCESS) {
+        drop_capture(stream);
+        return result;
+    }
     *graph = stream->capture;
     stream->capture = NULL;
     captures--;

@@ -293,8 +293,7 @@ static ffai_status cpu_read(ffai__run *base, ffai__value value, float *out, ffai
 static ffai_status cpu_copy_page(ffai__run *base, int group, uint32_t to, uint32_t from, ffai_error *err)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
-    if (to >= run->options.num_pages || from >= run->options.num_pages)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "there is no page %u", to > from ? to : from);
+    FFAI__TRY(ffai__copy_page_check(group, to, from, run->program, &run->options, err));
     for (size_t i = 0; to != from && i < run->program->num_stores; i++) {
         const ffai__cpu_store *store = &run->stores[i];
         if (run->program->stores[i].group == group)
@@ -306,11 +305,7 @@ static ffai_status cpu_copy_page(ffai__run *base, int group, uint32_t to, uint32
 static ffai_status cpu_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
-    const int32_t slots = run->options.max_sequences;
-    if (to_slot < 0 || to_slot >= slots || from_slot < 0 || from_slot >= slots || length < 0 ||
-        length > run->options.max_context + 1)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "cannot copy %lld tokens from slot %d to slot %d", (long long)length,
-                          from_slot, to_slot);
+    FFAI__TRY(ffai__copy_tokens_check(to_slot, from_slot, length, &run->options, err));
     memmove(ffai__cpu_history(run, to_slot), ffai__cpu_history(run, from_slot), (size_t)length * sizeof(int32_t));
     return FFAI_OK;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cuda.h"
+#include "cuda_devices.h"
 
 ffai_status ffai__cuda_enter(const ffai__cuda_opened *opened, ffai_error *err)
 {
@@ -40,19 +41,15 @@ static ffai_status read_attributes(ffai__cuda_opened *opened, ffai_error *err)
 
 static ffai_status find_device(ffai__cuda_opened *opened, int number, ffai_error *err)
 {
-    const ffai__cuda_driver *driver = opened->driver;
-    int count = 0;
-    FFAI__TRY(ffai__cuda_check(driver, driver->device_count(&count), "counting the devices", err));
-    if (number < 0 || number >= count)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "device: there is no device %d: NVIDIA's driver has %d, counted from 0",
-                          number, count);
-    return ffai__cuda_check(driver, driver->device_get(&opened->device, number), "finding the device", err);
+    FFAI__TRY(ffai__cuda_driver_get(&opened->driver, err));
+    FFAI__TRY(ffai__cuda_usable(number, err));
+    opened->number = number;
+    return ffai__cuda_check(opened->driver, opened->driver->device_get(&opened->device, number), "finding the device",
+                            err);
 }
 
 ffai_status ffai__cuda_open_device(ffai__cuda_opened *opened, int number, ffai_error *err)
 {
-    FFAI__TRY(ffai__cuda_driver_get(&opened->driver, err));
-    opened->number = number;
     FFAI__TRY(find_device(opened, number, err));
     FFAI__TRY(read_attributes(opened, err));
     ffai__cuda_context context = NULL;
@@ -62,7 +59,7 @@ ffai_status ffai__cuda_open_device(ffai__cuda_opened *opened, int number, ffai_e
     FFAI__TRY(ffai__cuda_enter(opened, err));
     const ffai_status status = ffai__cuda_kernels_load(&opened->kernels, opened->driver, opened->shared_bytes, err);
     ffai__cuda_leave(opened);
-    return status == FFAI_OK ? status : ffai__fail_in(err, status, "device %d, %s", number, opened->name);
+    return status;
 }
 
 void ffai__cuda_close_device(ffai__cuda_opened *opened)
@@ -111,8 +108,7 @@ static ffai_status read_memory(uint64_t *bytes, const ffai__cuda_opened *opened,
 
 ffai_status ffai__cuda_memory_available(uint64_t *bytes, int number, ffai_error *err)
 {
-    ffai__cuda_opened opened = {.number = number};
-    FFAI__TRY(ffai__cuda_driver_get(&opened.driver, err));
+    ffai__cuda_opened opened = {.number = 0};
     FFAI__TRY(find_device(&opened, number, err));
     FFAI__TRY(ffai__cuda_check(opened.driver, opened.driver->context_retain(&opened.context, opened.device),
                                "opening the device", err));

@@ -267,9 +267,12 @@ static ffai_status cuda_step(ffai__run *base, const ffai__step *step, ffai_error
     FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
     const ffai_status status = submit(run, step, err);
     ffai__cuda_leave(&run->plan->opened);
-    if (status == FFAI_OK)
-        ffai__results_of(base, step);
-    return status;
+    if (status != FFAI_OK)
+        return status;
+    ffai__results_of(base, step);
+    memmove(run->numbers + 1, run->numbers, FFAI__MOST_AHEAD * sizeof *run->numbers);
+    run->numbers[0] = run->number - 1;
+    return FFAI_OK;
 }
 
 static ffai_status copy_out(const ffai__cuda_run *run, float *to, ffai__value value, size_t floats, ffai_error *err)
@@ -283,7 +286,7 @@ static ffai_status copy_out(const ffai__cuda_run *run, float *to, ffai__value va
 static ffai_status wait_and_fetch(ffai__cuda_run *run, int behind, bool logits, ffai_error *err)
 {
     const ffai__cuda_opened *opened = &run->plan->opened;
-    const uint32_t slot = (run->number - 1 - (uint32_t)behind) % FFAI__CUDA_SLOTS;
+    const uint32_t slot = run->numbers[behind] % FFAI__CUDA_SLOTS;
     FFAI__TRY(check(opened, opened->driver->event_wait(run->done[slot]), "running a step", err));
     if (!logits)
         return FFAI_OK;
@@ -300,12 +303,14 @@ static ffai_status cuda_collect(ffai__run *base, int behind, int32_t *ids, float
     FFAI__TRY(ffai__results_find(&size, base, behind, ids || chosen, err));
     if (logits && behind)
         return ffai__fail(err, FFAI_E_ARGUMENT, "collect: there are logits of the last step alone");
+    if (logits && run->numbers[0] + 1 != run->number)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "collect: a step that failed has overwritten the logits");
     FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
     const ffai_status status = wait_and_fetch(run, behind, logits != NULL, err);
     ffai__cuda_leave(&run->plan->opened);
     if (status != FFAI_OK)
         return status;
-    const uint32_t slot = (run->number - 1 - (uint32_t)behind) % FFAI__CUDA_SLOTS;
+    const uint32_t slot = run->numbers[behind] % FFAI__CUDA_SLOTS;
     const ffai__cuda_drawn *drawn = run->drawn + (size_t)slot * (size_t)run->options.max_outputs;
     for (int32_t r = 0; r < size->num_outputs; r++) {
         if (ids)
@@ -322,6 +327,8 @@ static ffai_status cuda_read(ffai__run *base, ffai__value value, float *values, 
 {
     ffai__cuda_run *run = (ffai__cuda_run *)base;
     size_t floats = 0;
+    if (!run->options.keep_values)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "this run does not keep values");
     FFAI__TRY(ffai__results_size(&floats, base, value, err));
     FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
     const ffai_status status = floats ? copy_out(run, values, value, floats, err) : FFAI_OK;
@@ -342,8 +349,11 @@ static ffai_status copy_within(ffai__cuda_run *run, uint64_t to, uint64_t from, 
 static ffai_status cuda_copy_page(ffai__run *base, int group, uint32_t to, uint32_t from, ffai_error *err)
 {
     ffai__cuda_run *run = (ffai__cuda_run *)base;
+    FFAI__TRY(ffai__copy_page_check(group, to, from, run->program, &run->options, err));
     const uint64_t first = run->groups[group];
     const uint64_t bytes = run->page_bytes[group];
+    if (to == from)
+        return FFAI_OK;
     return copy_within(run, first + to * bytes, first + from * bytes, bytes, err);
 }
 
@@ -351,9 +361,10 @@ static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t fr
                                     ffai_error *err)
 {
     ffai__cuda_run *run = (ffai__cuda_run *)base;
+    FFAI__TRY(ffai__copy_tokens_check(to_slot, from_slot, length, &run->options, err));
     const uint64_t history = (uint64_t)(uintptr_t)run->step.history;
     const uint64_t stride = (uint64_t)run->step.history_stride * sizeof(int32_t);
-    if (!length)
+    if (!length || to_slot == from_slot)
         return FFAI_OK;
     return copy_within(run, history + (uint64_t)to_slot * stride, history + (uint64_t)from_slot * stride,
                        (uint64_t)length * sizeof(int32_t), err);

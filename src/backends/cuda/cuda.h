@@ -135,10 +135,9 @@ typedef struct ffai__cuda_run {
     ffai__cuda_drawn *device_drawn; /* the same, as the device addresses it */
     uint32_t *shadow;               /* what the device's block tables hold; UINT32_MAX: nothing yet */
     uint64_t num_entries;
-    float *logits;   /* [max_outputs][vocab_size] */
-    uint32_t number; /* of the next step */
-    int32_t slot_outputs[FFAI__CUDA_SLOTS];
-    bool slot_drew[FFAI__CUDA_SLOTS];
+    float *logits;                          /* [max_outputs][vocab_size] */
+    uint32_t number;                        /* of the next step */
+    uint32_t numbers[FFAI__MOST_AHEAD + 1]; /* of the steps that have results: the last one, the one before … */
 } ffai__cuda_run;
 
 /* Places for activations and the rest of the workspace (places.c). */

@@ -1,5 +1,7 @@
 #include "cuda_kernels.h"
 
+#include <stdio.h>
+
 #include "kernels/images.h"
 
 static const char *const names[] = {
@@ -50,18 +52,14 @@ static ffai_status find_function(ffai__cuda_kernels *kernels, const ffai__cuda_d
     ffai__cuda_result result = NOT_FOUND;
     for (size_t m = 0; m < kernels->num_modules && result == NOT_FOUND; m++)
         result = driver->module_function(&kernels->functions[i], kernels->modules[m], names[i]);
-    if (result != FFAI__CUDA_SUCCESS) {
-        const ffai_status status = ffai__cuda_check(driver, result, "finding a kernel", err);
-        return ffai__fail_in(err, status, "%s", names[i]);
-    }
-    return FFAI_OK;
+    char what[64];
+    snprintf(what, sizeof what, "finding the kernel %s", names[i]);
+    return ffai__cuda_check(driver, result, what, err);
 }
 
 ffai_status ffai__cuda_kernels_load(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int shared_bytes,
                                     ffai_error *err)
 {
-    if (!ffai__cuda_num_images)
-        return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: this build has no kernels: it was made without nvcc");
     FFAI__TRY(load_images(kernels, driver, err));
     for (int i = 0; i < FFAI__CUDA_KERNEL_COUNT; i++) {
         FFAI__TRY(find_function(kernels, driver, i, err));

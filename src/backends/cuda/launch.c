@@ -81,13 +81,25 @@ static ffai_status capture(ffai__cuda_graph *graph, const ffai__cuda_run *run, c
     return launched == FFAI_OK ? ffai__cuda_check(driver, ended, "capturing a step", err) : launched;
 }
 
+/* All of them or none. */
+static ffai_status make_operations(ffai__cuda_class *of, ffai__cuda_run *run, ffai_error *err)
+{
+    const ffai_status status = ffai__cuda_make_operations(of, run, err);
+    if (status != FFAI_OK) {
+        ffai__free(of->operations);
+        of->operations = NULL;
+        of->num_operations = 0;
+    }
+    return status;
+}
+
 static ffai_status make_graph(ffai__cuda_class *of, ffai__cuda_run *run, ffai_error *err)
 {
     const ffai__cuda_driver *driver = run->plan->opened.driver;
     ffai__cuda_graph graph = NULL;
-    if (!of->operations)
-        FFAI__TRY(ffai__cuda_make_operations(of, run, err));
-    ffai_status status = capture(&graph, run, of, err);
+    ffai_status status = of->operations ? FFAI_OK : make_operations(of, run, err);
+    if (status == FFAI_OK)
+        status = capture(&graph, run, of, err);
     if (status == FFAI_OK)
         status =
             ffai__cuda_check(driver, driver->graph_instantiate(&of->graph, graph, 0), "making a graph of a step", err);

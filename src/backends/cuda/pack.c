@@ -146,17 +146,23 @@ static uint64_t stored_row_bytes(const ffai__weight *weight)
     return ffai__weight_row_bytes(weight) + 2 * scale_row_bytes(weight);
 }
 
-static uint64_t least_buffer(const ffai__weight *weight)
+/* For all of it, or a portion of its rows. */
+static uint64_t wanted_buffer(const ffai__weight *weight)
 {
     const int64_t rows = least_rows(weight) < weight->rows ? least_rows(weight) : weight->rows;
-    return (uint64_t)rows * stored_row_bytes(weight) + 3 * ALIGNMENT;
+    const uint64_t least = (uint64_t)rows * stored_row_bytes(weight);
+    const uint64_t all = (uint64_t)weight->rows * stored_row_bytes(weight);
+    const uint64_t most = all < PORTION_BYTES ? all : PORTION_BYTES;
+    return (least > most ? least : most) + 3 * ALIGNMENT;
 }
 
 static int64_t portion_rows(const packing *p, const ffai__weight *weight)
 {
     const int64_t least = least_rows(weight);
-    const int64_t parts = (int64_t)((p->buffer_bytes - 3 * ALIGNMENT) / (stored_row_bytes(weight) * (uint64_t)least));
-    return parts > 0 ? parts * least : least;
+    const int64_t room = (int64_t)((p->buffer_bytes - 3 * ALIGNMENT) / stored_row_bytes(weight));
+    if (room >= weight->rows)
+        return weight->rows;
+    return room > least ? room / least * least : least;
 }
 
 /* Rows into the host's buffer: data, scales, biases, each on a boundary of its own. */
@@ -285,13 +291,13 @@ static ffai_status pack_all(packing *p, ffai_error *err)
 static void measure_weights(packing *p)
 {
     const ffai__program *program = p->plan->base.program;
-    p->buffer_bytes = PORTION_BYTES;
+    p->buffer_bytes = 1; /* there may be no weights */
     for (size_t i = 0; i < program->num_values; i++) {
         const ffai__weight *matrix = weight_of(program, i, 2);
         const ffai__weight *vector = weight_of(program, i, 1);
         uint64_t needed = vector ? (uint64_t)vector->columns * sizeof(float) : 0;
         if (matrix) {
-            needed = least_buffer(matrix);
+            needed = wanted_buffer(matrix);
             p->total_bytes += first_of_weight(program, i) == i ? ffai__weight_bytes(matrix) : 0;
         }
         p->buffer_bytes = needed > p->buffer_bytes ? needed : p->buffer_bytes;

@@ -188,24 +188,24 @@ static ffai_status ref_read(ffai__run *base, ffai__value value, float *values, f
 
 static ffai_status ref_copy_page(ffai__run *base, int group, uint32_t to, uint32_t from, ffai_error *err)
 {
-    (void)err;
     ref_run *run = (ref_run *)base;
+    FFAI__TRY(ffai__copy_page_check(group, to, from, run->program, &run->options, err));
     for (size_t i = 0; i < run->program->num_stores; i++) {
         const ffai__store *store = &run->program->stores[i];
         const size_t page = (size_t)FFAI__PAGE_TOKENS * (size_t)store->num_key_value_heads * (size_t)store->head_dim;
         if (store->group != group)
             continue;
-        memcpy(run->keys[i] + to * page, run->keys[i] + from * page, page * sizeof(float));
-        memcpy(run->contents[i] + to * page, run->contents[i] + from * page, page * sizeof(float));
+        memmove(run->keys[i] + to * page, run->keys[i] + from * page, page * sizeof(float));
+        memmove(run->contents[i] + to * page, run->contents[i] + from * page, page * sizeof(float));
     }
     return FFAI_OK;
 }
 
 static ffai_status ref_copy_tokens(ffai__run *base, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err)
 {
-    (void)err;
     const ref_run *run = (const ref_run *)base;
-    memcpy(ref_tokens(run, to_slot), ref_tokens(run, from_slot), (size_t)length * sizeof(int32_t));
+    FFAI__TRY(ffai__copy_tokens_check(to_slot, from_slot, length, &run->options, err));
+    memmove(ref_tokens(run, to_slot), ref_tokens(run, from_slot), (size_t)length * sizeof(int32_t));
     return FFAI_OK;
 }
 
