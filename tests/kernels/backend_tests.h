@@ -211,71 +211,6 @@ static void logits_in_chunks(float *logits, const tiny_model *m, const tiny_opti
     tiny_close(&run);
 }
 
-static void threads_chunks_company_and_pages_change_no_bit(void **state)
-{
-    (void)state;
-    enum { TOTAL = 170 };
-    static const int chunks[] = {1, 7, 64, TOTAL};
-    tiny_shape shape = plain;
-    shape.heads = 9;
-    shape.kv_heads = 3;
-    shape.head_dim = shape.rope_dims = 32;
-    shape.window = 90;
-    shape.qk_norm = true;
-    static const int bits[] = {4, 16};
-    for (size_t b = 0; b < sizeof bits / sizeof bits[0]; b++) {
-        tiny_model m;
-        shape.bits = bits[b];
-        tiny_create(&m, &shape);
-        fill_prompt(shape.vocab);
-        const size_t bytes = (size_t)(TOTAL * shape.vocab) * sizeof(float);
-        float *expected = malloc(bytes);
-        float *logits = malloc(bytes);
-        tiny_options options = {.threads = 1};
-        logits_in_chunks(expected, &m, &options, TOTAL, TOTAL, false);
-        for (options.threads = 1; options.threads <= 3; options.threads++) {
-            for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
-                options.page_stride = (uint32_t)(2 * i + 1);
-                options.keep_values = options.threads == 2;
-                logits_in_chunks(logits, &m, &options, TOTAL, chunks[i], options.threads == 3);
-                assert_memory_equal(logits, expected, bytes);
-            }
-        }
-        free(expected);
-        free(logits);
-        tiny_free(&m);
-    }
-}
-
-/* More than two stretches of attention; steps of few rows share them out, longer ones do not. */
-static void long_contexts_change_no_bit(void **state)
-{
-    (void)state;
-    enum { TOTAL = 1100 };
-    static const int chunks[] = {1, 13, 300};
-    tiny_model m;
-    tiny_shape shape = plain;
-    shape.heads = 6;
-    shape.head_dim = shape.rope_dims = 24;
-    shape.window = 700;
-    tiny_create(&m, &shape);
-    fill_prompt(shape.vocab);
-    const size_t bytes = (size_t)(TOTAL * shape.vocab) * sizeof(float);
-    float *expected = malloc(bytes);
-    float *logits = malloc(bytes);
-    tiny_options options = {.threads = 1};
-    logits_in_chunks(expected, &m, &options, TOTAL, TOTAL, false);
-    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
-        options.threads = i == 1 ? 1 : 3;
-        options.page_stride = 11;
-        logits_in_chunks(logits, &m, &options, TOTAL, chunks[i], i == 1);
-        assert_memory_equal(logits, expected, bytes);
-    }
-    free(expected);
-    free(logits);
-    tiny_free(&m);
-}
-
 /* Twelve tokens drawn one after another, each fed back on the device. */
 static void draw_tokens(int32_t *ids, const ffai__backend *backend, const tiny_model *m, const ffai__draw *draw)
 {
@@ -496,9 +431,7 @@ static void loading_can_be_cancelled(void **state)
         cmocka_unit_test(attention_of_every_shape_equals_the_reference),                                               \
         cmocka_unit_test(windows_hide_what_is_behind_them), cmocka_unit_test(rounded_stores_equal_the_reference),      \
         cmocka_unit_test(f16_stores_cut_what_is_beyond_their_range),                                                   \
-        cmocka_unit_test(threads_chunks_company_and_pages_change_no_bit),                                              \
-        cmocka_unit_test(long_contexts_change_no_bit), cmocka_unit_test(drawn_tokens_equal_the_reference),             \
-        cmocka_unit_test(what_was_drawn_comes_with_its_logits),                                                        \
+        cmocka_unit_test(drawn_tokens_equal_the_reference), cmocka_unit_test(what_was_drawn_comes_with_its_logits),    \
         cmocka_unit_test(results_stay_while_the_next_step_is_there),                                                   \
         cmocka_unit_test(penalties_leave_the_collected_logits_alone),                                                  \
         cmocka_unit_test(a_copied_page_continues_like_its_origin),                                                     \

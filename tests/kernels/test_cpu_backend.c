@@ -8,6 +8,7 @@
 
 #include "backend_tests.h"
 #include "cpu_features.h"
+#include "same_bits_tests.h"
 
 static ffai_status try_step(tiny_run *run, ffai_error *err)
 {
@@ -88,6 +89,7 @@ static int run_tier(const char *isa)
 {
     const struct CMUnitTest tests[] = {
         BACKEND_TESTS,
+        SAME_BITS_TESTS,
         cmocka_unit_test(wrong_steps_are_refused),
         cmocka_unit_test(copies_of_what_is_not_there_are_refused),
         cmocka_unit_test(a_plan_says_what_it_runs_on),

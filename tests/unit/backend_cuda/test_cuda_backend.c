@@ -1,0 +1,269 @@
+/* Whole steps of the CUDA backend over the model of a device. */
+#define _GNU_SOURCE
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include "../../kernels/backend_tests.h"
+#include "launch.h"
+#include "stub.h"
+
+/* Every case begins with counts of 0 and leaves nothing open. */
+static int enter(void **state)
+{
+    (void)state;
+    stub_reset();
+    return 0;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    return stub_open_objects() || stub_device_bytes() || stub_pinned_bytes() || stub_open_contexts() ||
+           stub_pushed_contexts();
+}
+
+/* --- bits --- */
+
+static float *logits_of(const tiny_model *m, const tiny_options *options, int total, int chunk, bool company)
+{
+    float *logits = malloc((size_t)total * (size_t)m->shape.vocab * sizeof *logits);
+    logits_in_chunks(logits, m, options, total, chunk, company);
+    return logits;
+}
+
+/* Steps of more than eight rows are alike to a row: the way a prompt is cut, company and pages change nothing. Shorter
+ * ones are computed in other orders, but each time in the same. */
+static void the_same_steps_give_the_same_bits(void **state)
+{
+    (void)state;
+    enum { TOTAL = 70 };
+    static const struct {
+        int first, second; /* rows of a step */
+        bool company;      /* in the second run's */
+    } chunks[] = {{1, 1, false}, {5, 5, false}, {10, 35, false}, {70, 14, false}, {70, 35, true}};
+    tiny_shape shape = plain;
+    shape.bits = 4;
+    shape.window = 50;
+    shape.qk_norm = true;
+    tiny_model m;
+    tiny_create(&m, &shape);
+    fill_prompt(shape.vocab);
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        tiny_options options = {.format = FFAI__STORE_F16};
+        float *first = logits_of(&m, &options, TOTAL, chunks[i].first, false);
+        options.page_stride = 13;
+        float *second = logits_of(&m, &options, TOTAL, chunks[i].second, chunks[i].company);
+        assert_memory_equal(first, second, (size_t)(TOTAL * shape.vocab) * sizeof *first);
+        free(first);
+        free(second);
+    }
+    tiny_free(&m);
+}
+
+/* --- submissions --- */
+
+static const ffai__draw greedy[3] = {{.top_p = 1, .repetition_penalty = 1},
+                                     {.top_p = 1, .repetition_penalty = 1},
+                                     {.top_p = 1, .repetition_penalty = 1}};
+
+/* The step put together in `run`: one submission; graphs: that it makes as many. */
+static void submit_one(tiny_run *run, const ffai__draw *draws, uint64_t graphs)
+{
+    const uint64_t submissions = stub_submissions();
+    const uint64_t launches = stub_calls("cuGraphLaunch");
+    const uint64_t made = stub_calls("cuGraphInstantiateWithFlags");
+    run->step.draws = draws;
+    assert_int_equal(run->backend->step(run->run, &run->step, NULL), FFAI_OK);
+    assert_int_equal(stub_submissions() - submissions, 1);
+    assert_int_equal(stub_calls("cuGraphLaunch") - launches, 1);
+    assert_int_equal(stub_calls("cuGraphInstantiateWithFlags") - made, graphs);
+    assert_int_equal(run->backend->collect(run->run, 0, (int32_t[3]){0}, NULL, NULL, NULL), FFAI_OK);
+    assert_int_equal(stub_submissions() - submissions, 1); /* ids came without a copy */
+}
+
+static void a_step_is_one_submission(void **state)
+{
+    (void)state;
+    static tiny_run run;
+    static const int32_t sampled = FFAI__TOKEN_SAMPLED;
+    static const ffai__draw warm = {.temperature = 0.7f, .top_p = 0.9f, .repetition_penalty = 1.2f, .seed = 3};
+    tiny_model m;
+    tiny_create(&m, &plain);
+    fill_prompt(plain.vocab);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    assert_int_equal(stub_calls("cuGraphInstantiateWithFlags"), 0);
+    for (int i = 0; i < 2; i++) { /* two chunks of a prompt: one graph serves both */
+        tiny_begin(&run);
+        tiny_rows(&run, 0, prompt, 20 + i, 1);
+        submit_one(&run, greedy, i == 0);
+    }
+    for (int i = 0; i < 3; i++) { /* tokens */
+        tiny_begin(&run);
+        tiny_rows(&run, 0, &sampled, 1, 1);
+        submit_one(&run, greedy, i == 0);
+    }
+    for (int i = 0; i < 2; i++) { /* drawn in earnest */
+        tiny_begin(&run);
+        tiny_rows(&run, 0, &sampled, 1, 1);
+        submit_one(&run, &warm, i == 0);
+    }
+    for (int i = 0; i < 2; i++) { /* a batch */
+        tiny_begin(&run);
+        tiny_rows(&run, 0, prompt, 1, 1);
+        tiny_rows(&run, 1, prompt, 2 - i, 1);
+        tiny_rows(&run, 2, prompt, 3, 1);
+        submit_one(&run, greedy, i == 0);
+    }
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
+/* Between a step and its results nothing but the event of its slot is waited for, which an earlier step recorded. */
+static void running_ahead_waits_for_nothing(void **state)
+{
+    (void)state;
+    static tiny_run run;
+    static const int32_t sampled = FFAI__TOKEN_SAMPLED;
+    tiny_model m;
+    tiny_create(&m, &plain);
+    fill_prompt(plain.vocab);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    const uint64_t allocations = stub_calls("cuMemAlloc_v2") + stub_calls("cuMemHostAlloc");
+    for (int i = 0; i < 10; i++) {
+        const uint64_t waits = stub_calls("cuStreamSynchronize");
+        const uint64_t events = stub_calls("cuEventSynchronize");
+        tiny_begin(&run);
+        tiny_rows(&run, 0, i ? &sampled : prompt, 1, 1);
+        run.step.draws = greedy;
+        assert_int_equal(tested->step(run.run, &run.step, NULL), FFAI_OK);
+        if (i)
+            assert_int_equal(tested->collect(run.run, 1, (int32_t[1]){0}, NULL, NULL, NULL), FFAI_OK);
+        assert_int_equal(stub_calls("cuStreamSynchronize"), waits);
+        assert_true(stub_calls("cuEventSynchronize") - events <= 2);
+    }
+    assert_int_equal(stub_calls("cuMemAlloc_v2") + stub_calls("cuMemHostAlloc"), allocations);
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
+/* --- what is refused --- */
+
+static void wrong_steps_are_refused(void **state)
+{
+    (void)state;
+    static tiny_run run;
+    ffai_error err = FFAI_ERROR_INIT;
+    tiny_model m;
+    tiny_create(&m, &plain);
+    fill_prompt(plain.vocab);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    run.lengths[0] = 64 * FFAI__PAGE_TOKENS;
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt, 1, 1);
+    assert_int_equal(tested->step(run.run, &run.step, &err), FFAI_E_CONTEXT_FULL);
+    run.lengths[0] = 0;
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt, 2, 1);
+    run.tables[0][0][0].format = FFAI__STORE_F32;
+    assert_int_equal(tested->step(run.run, &run.step, &err), FFAI_E_UNSUPPORTED);
+    assert_memory_equal(err.message, "cuda:", 5);
+    run.tables[0][0][0].format = FFAI__STORE_F16;
+    assert_int_equal(tested->step(run.run, &run.step, &err), FFAI_OK);
+    assert_int_equal(tested->collect(run.run, 0, (int32_t[2]){0}, NULL, NULL, &err), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->read(run.run, m.program->logits, NULL, &err), FFAI_E_ARGUMENT);
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
+static void copies_of_what_is_not_there_are_refused(void **state)
+{
+    (void)state;
+    static tiny_run run;
+    tiny_model m;
+    tiny_create(&m, &plain);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    const uint64_t submissions = stub_submissions();
+    assert_int_equal(tested->copy_page(run.run, 0, 1u << 20, 0, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_page(run.run, 0, 0, 1u << 20, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_page(run.run, -1, 0, 1, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_page(run.run, 7, 0, 1, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_tokens(run.run, 1, TINY_SLOTS, 20, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_tokens(run.run, -1, 0, 20, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_tokens(run.run, 1, 0, 1 << 20, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(tested->copy_tokens(run.run, 1, 0, -1, NULL), FFAI_E_ARGUMENT);
+    assert_int_equal(stub_submissions(), submissions);
+    assert_int_equal(tested->copy_tokens(run.run, 1, 0, 0, NULL), FFAI_OK);
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
+static bool stop(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static void a_step_can_be_left_before_it_is_submitted(void **state)
+{
+    (void)state;
+    static tiny_run run;
+    tiny_model m;
+    tiny_create(&m, &plain);
+    fill_prompt(plain.vocab);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    const uint64_t submissions = stub_submissions();
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt, 5, 1);
+    run.step.keep_going = stop;
+    assert_int_equal(tested->step(run.run, &run.step, NULL), FFAI_E_CANCELLED);
+    assert_int_equal(stub_submissions(), submissions);
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
+static void a_plan_says_what_it_runs_on(void **state)
+{
+    (void)state;
+    tiny_model m;
+    ffai__plan *plan = NULL;
+    char text[128];
+    tiny_create(&m, &plain);
+    const ffai__plan_options options = {.device = 1};
+    assert_int_equal(tested->load(&plan, m.program, &options, NULL), FFAI_OK);
+    tested->describe(plan, text, sizeof text);
+    assert_string_equal(text, "cuda device 1, Stub 1, compute capability 9.0, 132 multiprocessors");
+    tested->unload(plan);
+    tiny_free(&m);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest shared[] = {BACKEND_TESTS};
+    const struct CMUnitTest own[] = {
+        CASE(the_same_steps_give_the_same_bits),
+        CASE(a_step_is_one_submission),
+        CASE(running_ahead_waits_for_nothing),
+        CASE(wrong_steps_are_refused),
+        CASE(copies_of_what_is_not_there_are_refused),
+        CASE(a_step_can_be_left_before_it_is_submitted),
+        CASE(a_plan_says_what_it_runs_on),
+    };
+    if (!cuda_model_has_kernels())
+        return 77;
+    setenv("FFAI_STUB_MEMORY", "4294967296", 1);
+    tested = &ffai__backend_cuda;
+    const int failed = cmocka_run_group_tests_name("every backend's", shared, NULL, leave);
+    return cmocka_run_group_tests_name("its own", own, NULL, NULL) || failed;
+}
