@@ -1,51 +1,15 @@
 /* Where everything lies in a run's workspace. A value's space is given to another once its last reader is done, so
  * activations take as much as the most that live at once. */
-#include <string.h>
-
 #include "alloc.h"
 #include "cpu.h"
+#include "liveness.h"
 #include "sampling.h"
 
 #define ALIGNMENT ((uint64_t)64)
 
-/* Values that are alive, in order of their offsets. */
-typedef struct arena {
-    ffai__place **live;
-    size_t num_live;
-    uint64_t end; /* of the highest byte ever used */
-} arena;
-
 static uint64_t round_up(uint64_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-/* The lowest gap that is large enough. */
-static void arena_take(arena *a, ffai__place *place)
-{
-    uint64_t offset = 0;
-    size_t at = 0;
-    while (at < a->num_live && a->live[at]->offset - offset < place->bytes) {
-        offset = a->live[at]->offset + a->live[at]->bytes;
-        at++;
-    }
-    memmove(a->live + at + 1, a->live + at, (a->num_live - at) * sizeof *a->live);
-    a->live[at] = place;
-    a->num_live++;
-    place->offset = offset;
-    if (offset + place->bytes > a->end)
-        a->end = offset + place->bytes;
-}
-
-static void arena_give(arena *a, const ffai__place *place)
-{
-    size_t at = 0;
-    while (at < a->num_live && a->live[at] != place)
-        at++;
-    if (at == a->num_live)
-        return;
-    a->num_live--;
-    memmove(a->live + at, a->live + at + 1, (a->num_live - at) * sizeof *a->live);
 }
 
 static uint64_t max_rows(const ffai__cpu_run *run, ffai__value value)
@@ -80,56 +44,25 @@ static bool size_values(ffai__cpu_run *run)
     return ok;
 }
 
-/* The last instruction that reads each activation; those that outlive the step get a number beyond. */
-static void find_last_uses(size_t *last, const ffai__cpu_run *run)
+static ffai_status place_values(ffai__cpu_run *run, ffai__lifetime *lifetimes, uint64_t *end, ffai_error *err)
 {
     const ffai__program *program = run->program;
-    for (size_t i = 0; i < program->num_instructions; i++) {
-        const ffai__instruction *instruction = &program->instructions[i];
-        for (int k = 0; k < FFAI__MAX_OUTPUTS; k++) {
-            if (instruction->out[k] != FFAI__NONE)
-                last[instruction->out[k]] = i;
-        }
-        for (int k = 0; k < FFAI__MAX_INPUTS; k++) {
-            if (instruction->in[k] != FFAI__NONE)
-                last[instruction->in[k]] = i;
-        }
-    }
-    last[program->logits] = SIZE_MAX;
-    for (size_t v = 0; run->options.keep_values && v < program->num_values; v++)
-        last[v] = SIZE_MAX;
+    for (size_t v = 0; v < program->num_values; v++)
+        lifetimes[v].bytes = run->values[v].bytes;
+    ffai__lifetimes_find(lifetimes, program, run->options.keep_values);
+    FFAI__TRY(ffai__lifetimes_place(end, lifetimes, program->num_values, err));
+    for (size_t v = 0; v < program->num_values; v++)
+        run->values[v].offset = lifetimes[v].offset;
+    return FFAI_OK;
 }
 
-static bool is_activation(const ffai__cpu_run *run, ffai__value value)
+static void append(uint64_t *end, ffai__place *place)
 {
-    return value != FFAI__NONE && run->program->values[value].kind == FFAI__ACTIVATION;
+    place->offset = *end;
+    *end += place->bytes;
 }
 
-static void place_values(ffai__cpu_run *run, arena *a, const size_t *last)
-{
-    const ffai__program *program = run->program;
-    for (size_t i = 0; i < program->num_instructions; i++) {
-        const ffai__instruction *instruction = &program->instructions[i];
-        for (int k = 0; k < FFAI__MAX_OUTPUTS; k++) {
-            if (is_activation(run, instruction->out[k]))
-                arena_take(a, &run->values[instruction->out[k]]);
-        }
-        for (int k = 0; k < FFAI__MAX_INPUTS + FFAI__MAX_OUTPUTS; k++) {
-            const ffai__value value =
-                k < FFAI__MAX_INPUTS ? instruction->in[k] : instruction->out[k - FFAI__MAX_INPUTS];
-            if (is_activation(run, value) && last[value] == i)
-                arena_give(a, &run->values[value]);
-        }
-    }
-}
-
-static void append(arena *a, ffai__place *place)
-{
-    place->offset = a->end;
-    a->end += place->bytes;
-}
-
-static bool place_slots(ffai__cpu_run *run, arena *a)
+static bool place_slots(ffai__cpu_run *run, uint64_t *end)
 {
     const uint64_t threads = (uint64_t)run->plan->threads;
     for (size_t i = 0; i < run->num_actions; i++) {
@@ -144,21 +77,21 @@ static bool place_slots(ffai__cpu_run *run, arena *a)
         slot->replica = wanted.replica > slot->replica ? wanted.replica : slot->replica;
     }
     for (int i = 0; i < FFAI__INPUT_SLOTS; i++)
-        append(a, &run->slots[i]);
+        append(end, &run->slots[i]);
     return true;
 }
 
-static void place_tables(ffai__cpu_run *run, arena *a)
+static void place_tables(ffai__cpu_run *run, uint64_t *end)
 {
     for (int i = 0; i < run->num_ropes; i++) {
         const uint64_t row_bytes = (uint64_t)run->ropes[i]->dims * sizeof(float);
         size_rows(&run->tables[i], (uint64_t)run->options.max_rows, row_bytes, 0);
-        append(a, &run->tables[i]);
+        append(end, &run->tables[i]);
     }
 }
 
 /* Partial results of the longest context, and each thread's scratch for attention and sampling. */
-static bool place_scratch(ffai__cpu_run *run, arena *a)
+static bool place_scratch(ffai__cpu_run *run, uint64_t *end)
 {
     uint64_t scratch = ffai__sample_scratch_bytes(run->program->vocab_size) +
                        round_up((uint64_t)run->program->vocab_size * sizeof(float));
@@ -181,22 +114,22 @@ static bool place_scratch(ffai__cpu_run *run, arena *a)
         !size_rows(&run->scratch, (uint64_t)run->plan->threads, round_up(scratch), 0))
         return false;
     run->scratch.replica = round_up(scratch);
-    append(a, &run->partials);
-    append(a, &run->scratch);
-    return a->end < UINT64_MAX / 4;
+    append(end, &run->partials);
+    append(end, &run->scratch);
+    return *end < UINT64_MAX / 4;
 }
 
-static ffai_status place_all(ffai__cpu_run *run, arena *a, size_t *last, ffai_error *err)
+static ffai_status place_all(ffai__cpu_run *run, ffai__lifetime *lifetimes, ffai_error *err)
 {
-    find_last_uses(last, run);
+    uint64_t end = 0;
     if (!size_values(run))
         return ffai__fail_memory(err, "activations", UINT64_MAX);
-    place_values(run, a, last);
-    run->values_bytes = a->end;
-    place_tables(run, a);
-    if (!place_slots(run, a) || !place_scratch(run, a))
+    FFAI__TRY(place_values(run, lifetimes, &end, err));
+    run->values_bytes = end;
+    place_tables(run, &end);
+    if (!place_slots(run, &end) || !place_scratch(run, &end))
         return ffai__fail_memory(err, "activations", UINT64_MAX);
-    return ffai__region_reserve(&run->workspace, a->end, FFAI__REGION_GROWING, "activations", err);
+    return ffai__region_reserve(&run->workspace, end, FFAI__REGION_GROWING, "activations", err);
 }
 
 ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err)
@@ -204,14 +137,12 @@ ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err)
     const size_t count = run->program->num_values;
     run->values = ffai__calloc(count, sizeof *run->values);
     run->tables = ffai__calloc((size_t)run->num_ropes, sizeof *run->tables);
-    size_t *last = ffai__calloc(count, sizeof *last);
-    arena a = {.live = ffai__calloc(count + 1, sizeof *a.live)};
+    ffai__lifetime *lifetimes = ffai__calloc(count, sizeof *lifetimes);
     ffai_status status = FFAI_OK;
-    if (!run->values || !run->tables || !last || !a.live)
+    if (!run->values || !run->tables || !lifetimes)
         status = ffai__fail_memory(err, "a run", count * sizeof *run->values);
     else
-        status = place_all(run, &a, last, err);
-    ffai__free(a.live);
-    ffai__free(last);
+        status = place_all(run, lifetimes, err);
+    ffai__free(lifetimes);
     return status;
 }
