@@ -16,7 +16,7 @@ sorted() {
     tr -s ' ' '\n' | sed '/^$/d' | LC_ALL=C sort
 }
 
-"$compiler" -E -P -x c '-DKERNEL(name)=name' "$kernels" | sorted >"$work/listed"
+"$compiler" -E -P -x c '-DKERNEL(file,name)=name' "$kernels" | sorted >"$work/listed"
 uniq -d "$work/listed" >"$work/twice"
 if [ -s "$work/twice" ]; then
     echo "test_cuda_names: $kernels has more than once: $(cat "$work/twice")" >&2

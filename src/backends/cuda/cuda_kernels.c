@@ -1,11 +1,14 @@
 #include "cuda_kernels.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/images.h"
 
-static const char *const names[] = {
-#define KERNEL(name) #name,
+static const struct {
+    const char *file, *name;
+} listed[] = {
+#define KERNEL(file, name) {#file, #name},
 #include "kernels/kernels.def"
 #undef KERNEL
 };
@@ -16,8 +19,8 @@ enum { NO_BINARY_FOR_DEVICE = 209, NOT_FOUND = 500 };
 bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
 {
     switch (kernel) {
-#define KERNEL(name)
-#define PRODUCT(format, subgroups, name)                                                                               \
+#define KERNEL(file, name)
+#define PRODUCT(file, format, subgroups, name)                                                                         \
     case FFAI__CUDA_KERNEL_product_row_##name:                                                                         \
     case FFAI__CUDA_KERNEL_product_row_fine_##name:                                                                    \
     case FFAI__CUDA_KERNEL_product_row_whole_##name:
@@ -50,10 +53,12 @@ static ffai_status load_images(ffai__cuda_kernels *kernels, const ffai__cuda_dri
 static ffai_status find_function(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int i, ffai_error *err)
 {
     ffai__cuda_result result = NOT_FOUND;
-    for (size_t m = 0; m < kernels->num_modules && result == NOT_FOUND; m++)
-        result = driver->module_function(&kernels->functions[i], kernels->modules[m], names[i]);
+    for (size_t m = 0; m < kernels->num_modules && result == NOT_FOUND; m++) {
+        if (ffai__cuda_num_images == 1 || strcmp(ffai__cuda_images[m].name, listed[i].file) == 0)
+            result = driver->module_function(&kernels->functions[i], kernels->modules[m], listed[i].name);
+    }
     char what[64];
-    snprintf(what, sizeof what, "finding the kernel %s", names[i]);
+    snprintf(what, sizeof what, "finding the kernel %s", listed[i].name);
     return ffai__cuda_check(driver, result, what, err);
 }
 

@@ -7,7 +7,7 @@
 #include "cuda_driver.h"
 
 typedef enum ffai__cuda_kernel {
-#define KERNEL(name) FFAI__CUDA_KERNEL_##name,
+#define KERNEL(file, name) FFAI__CUDA_KERNEL_##name,
 #include "kernels/kernels.def"
 #undef KERNEL
     FFAI__CUDA_KERNEL_COUNT

@@ -100,8 +100,8 @@ typedef struct product_kernels {
 static const product_kernels *kernels_for(const ffai__cuda_matrix *matrix)
 {
     static const product_kernels kernels[] = {
-#define KERNEL(name)
-#define PRODUCT(format, subgroups, name)                                                                               \
+#define KERNEL(file, name)
+#define PRODUCT(file, format, subgroups, name)                                                                         \
     {format,                                                                                                           \
      subgroups,                                                                                                        \
      {FFAI__CUDA_KERNEL_product_row_##name, FFAI__CUDA_KERNEL_product_row_fine_##name,                                 \
