@@ -41,10 +41,12 @@ typedef struct ffai_load_event {
 /** How coarsely the inputs of matrix products may be rounded. */
 typedef enum ffai_activations {
     FFAI_ACTIVATIONS_DEFAULT, /**< with bf16 weights outside attention as FFAI_ACTIVATIONS_BF16; otherwise not beyond 15
-                                   bits or so, which is far more finely than bf16 */
+                                   bits or so, which is far more finely than bf16. On NVIDIA's devices
+                                   to bf16 outside attention with any weights, to 16 bits around it */
     FFAI_ACTIVATIONS_F32,     /**< not at all */
     FFAI_ACTIVATIONS_BF16     /**< to bf16, where that is faster: with bf16 weights on x86 processors that have AMX or
-                                   AVX512_BF16, on ARM ones with BF16; otherwise as by default */
+                                   AVX512_BF16, on ARM ones with BF16, and with any weights on NVIDIA's devices;
+                                   otherwise as by default */
 } ffai_activations;
 
 typedef struct ffai_model_options {

@@ -37,7 +37,7 @@ typedef enum ffai__activations {
     FFAI__ACTIVATIONS_DEFAULT, /* FINE for the products that attention hangs on, BF16 for the others */
     FFAI__ACTIVATIONS_F32,     /* float32 throughout */
     FFAI__ACTIVATIONS_FINE,    /* inputs of matrix products may be rounded, far more finely than bf16 */
-    FFAI__ACTIVATIONS_BF16,    /* with bf16 weights they may be rounded to bf16; with others as FINE */
+    FFAI__ACTIVATIONS_BF16,    /* with bf16 weights they may be rounded to bf16; with others as FINE, but on devices */
 } ffai__activations;
 
 typedef struct ffai__plan_options {
