@@ -49,6 +49,9 @@ KERNEL(multiply_groups, ffai__cuda_machine_args, 256)
     __syncthreads();
     group_sums sums = {};
     const bool there = multiply_group_loop(sums, shared, args.count);
+    float sum = 0;
+    for (float c : sums.c)
+        sum += c;
     if (there && threadIdx.x == 0 && blockIdx.x == 0)
-        *args.sink = 1;
+        *args.sink = sum == 12345.0f ? 2 : 1; /* so that the products are not left out */
 }
