@@ -59,8 +59,8 @@ static ffai_status measure_multiplying(ffai__machine *machine, const measuring *
     double seconds = 0;
     FFAI__TRY(
         time_launch(&seconds, m, FFAI__CUDA_KERNEL_multiply_registers, 2 * blocks, REGISTER_THREADS, 0, &args, err));
-    const double warps = 2.0 * blocks * (REGISTER_THREADS / 32);
-    machine->matmul_flop_s = seconds > 0 ? warps * PRODUCT_ROUNDS * 8 * 2 * 16 * 8 * 16 / seconds : 0;
+    const unsigned warps = 2 * blocks * (REGISTER_THREADS / 32);
+    machine->matmul_flop_s = seconds > 0 ? (double)warps * PRODUCT_ROUNDS * 8 * 2 * 16 * 8 * 16 / seconds : 0;
     machine->instruction = "mma.sync m16n8k16 bf16";
     if (m->opened.compute != 90)
         return FFAI_OK;
@@ -69,8 +69,8 @@ static ffai_status measure_multiplying(ffai__machine *machine, const measuring *
     uint32_t there = 0;
     FFAI__TRY(check(m, m->opened.driver->copy_out(&there, m->sink, sizeof there, m->stream), err));
     FFAI__TRY(check(m, m->opened.driver->stream_wait(m->stream), err));
-    const double groups = (double)blocks * (GROUP_THREADS / 128);
-    const double rate = seconds > 0 ? groups * PRODUCT_ROUNDS * 4 * 2 * 64 * 256 * 16 / seconds : 0;
+    const unsigned groups = blocks * (GROUP_THREADS / 128);
+    const double rate = seconds > 0 ? (double)groups * PRODUCT_ROUNDS * 4 * 2 * 64 * 256 * 16 / seconds : 0;
     if (there == 1 && rate > machine->matmul_flop_s) {
         machine->matmul_flop_s = rate;
         machine->instruction = "wgmma m64n256k16 bf16";

@@ -540,10 +540,11 @@ DEVICE void begin_row(attend_shared<HEAD_DIM> &shared, const attend_frame &f, pa
     const int64_t own = ((int64_t)f.row * args.attention.store.heads + f.kv_head) * HEAD_DIM;
     const float *q = args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + number) * HEAD_DIM;
     const head_numbers<HEAD_DIM> query = load_head<HEAD_DIM>(q, number < f.num_heads);
-    const head_numbers<HEAD_DIM> other = load_head<HEAD_DIM>(prepares_key(f) ? args.keys + own : args.values + own,
-                                                             prepares_key(f) || prepares_value(f));
+    const bool prepares = prepares_key(f) || prepares_value(f);
+    const float *others = prepares_key(f) ? args.keys : args.values; // either may be null
+    const head_numbers<HEAD_DIM> other = load_head<HEAD_DIM>(prepares ? others + own : q, prepares);
     uint16_t *page = nullptr;
-    if (prepares_key(f) || prepares_value(f)) {
+    if (prepares) {
         const ffai__cuda_store &store = args.attention.store;
         const bool stores = (int)blockIdx.z == (walk.last - f.first / PAGE_TOKENS) / WARPS % f.splits;
         if (stores)
