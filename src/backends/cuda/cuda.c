@@ -95,10 +95,10 @@ static void cuda_close(ffai__run *base)
     ffai__cuda_run *run = (ffai__cuda_run *)base;
     if (!run)
         return;
-    if (ffai__cuda_enter(&run->plan->opened, NULL) == FFAI_OK) {
-        free_on_device(run);
+    const bool entered = ffai__cuda_enter(&run->plan->opened, NULL) == FFAI_OK;
+    free_on_device(run); /* outside the context too: what the host has of it goes in any case */
+    if (entered)
         ffai__cuda_leave(&run->plan->opened);
-    }
     ffai__free(run->values);
     ffai__free(run->angles);
     ffai__free(run->frequencies);
