@@ -71,7 +71,7 @@ typedef enum ffai__cuda_grid {
     FFAI__CUDA_GRID_FIXED,  /* blocks */
     FFAI__CUDA_GRID_WORK,   /* enough threads for rows * work, up to some for each multiprocessor */
     FFAI__CUDA_GRID_ROWS,   /* a block a row, `blocks` in the second dimension */
-    FFAI__CUDA_GRID_TILES,  /* blocks, and in the second dimension one for each 32 rows */
+    FFAI__CUDA_GRID_TILES,  /* blocks, and in the second dimension one for each rows_a_block */
     FFAI__CUDA_GRID_ATTEND, /* a block a row; `blocks` key/value heads; parts of the context */
 } ffai__cuda_grid;
 
@@ -81,7 +81,8 @@ typedef struct ffai__cuda_operation {
     ffai__cuda_grid grid;
     bool of_outputs; /* rows are R, not T */
     unsigned blocks;
-    uint64_t work; /* GRID_WORK: threads for each row */
+    uint64_t work;         /* GRID_WORK: threads for each row */
+    unsigned rows_a_block; /* GRID_TILES */
     unsigned threads;
     unsigned shared_bytes;
     const ffai__instruction *instruction;

@@ -23,7 +23,8 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
 #define PRODUCT(file, format, subgroups, name)                                                                         \
     case FFAI__CUDA_KERNEL_product_row_##name:                                                                         \
     case FFAI__CUDA_KERNEL_product_row_fine_##name:                                                                    \
-    case FFAI__CUDA_KERNEL_product_row_whole_##name:
+    case FFAI__CUDA_KERNEL_product_row_whole_##name:                                                                   \
+    case FFAI__CUDA_KERNEL_product_many_##name:
 #include "kernels/kernels.def"
 #undef KERNEL
     case FFAI__CUDA_KERNEL_attend_any:

@@ -48,7 +48,7 @@ static void size_grid(unsigned grid[3], const ffai__cuda_run *run, const ffai__c
         grid[1] = operation->blocks;
         return;
     case FFAI__CUDA_GRID_TILES:
-        grid[1] = (unsigned)at_most((rows + 31) / 32, 65535);
+        grid[1] = (unsigned)at_most((rows + operation->rows_a_block - 1) / operation->rows_a_block, 65535);
         return;
     case FFAI__CUDA_GRID_ATTEND:
         grid[0] = (unsigned)rows;

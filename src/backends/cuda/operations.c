@@ -94,7 +94,7 @@ static const float *vector(const maker *m, ffai__value value)
 typedef struct product_kernels {
     int32_t format, subgroups;
     ffai__cuda_kernel row[3]; /* by the pieces of the input, from one on */
-    ffai__cuda_kernel rows;
+    ffai__cuda_kernel rows, many;
 } product_kernels;
 
 static const product_kernels *kernels_for(const ffai__cuda_matrix *matrix)
@@ -106,7 +106,8 @@ static const product_kernels *kernels_for(const ffai__cuda_matrix *matrix)
      subgroups,                                                                                                        \
      {FFAI__CUDA_KERNEL_product_row_##name, FFAI__CUDA_KERNEL_product_row_fine_##name,                                 \
       FFAI__CUDA_KERNEL_product_row_whole_##name},                                                                     \
-     FFAI__CUDA_KERNEL_product_rows_##name},
+     FFAI__CUDA_KERNEL_product_rows_##name,                                                                            \
+     FFAI__CUDA_KERNEL_product_many_##name},
 #include "kernels/kernels.def"
 #undef KERNEL
     };
@@ -233,6 +234,18 @@ static void emit_prepare(maker *m, const ffai__cuda_matrix *matrix, int32_t piec
               (int64_t)matrix->spans * 8 * 32 / 8);
 }
 
+static unsigned many_shared_bytes(const ffai__cuda_product_rows_args *args)
+{
+    return (unsigned)FFAI__CUDA_MANY_SHARED_BYTES(args->num_pieces, args->part.matrix.subgroups);
+}
+
+static bool takes_many(const maker *m, const ffai__cuda_product_rows_args *args)
+{
+    const int32_t rows = args->of_outputs ? m->of->outputs : m->of->rows;
+    const unsigned room = (unsigned)m->run->plan->opened.shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES;
+    return rows >= FFAI__CUDA_MANY_ROWS && many_shared_bytes(args) <= room;
+}
+
 static void emit_rows(maker *m, const ffai__cuda_part *part)
 {
     const int32_t pieces = pieces_for(m);
@@ -245,10 +258,16 @@ static void emit_rows(maker *m, const ffai__cuda_part *part)
         .num_pieces = pieces,
         .of_outputs = is_of_outputs(m, m->instruction->in[0]),
     };
+    const product_kernels *kernels = kernels_for(&part->matrix);
+    const bool many = takes_many(m, &args);
+    const int32_t units = many ? FFAI__CUDA_MANY_UNITS : 2; /* that a block has */
     ffai__cuda_operation *operation =
-        emit(m, kernels_for(&part->matrix)->rows, m->instruction->in[0], "multiply", &args, sizeof args);
+        emit(m, many ? kernels->many : kernels->rows, m->instruction->in[0], "multiply", &args, sizeof args);
     operation->grid = FFAI__CUDA_GRID_TILES;
-    operation->blocks = (unsigned)(part->matrix.units + 1) / 2;
+    operation->rows_a_block = many ? FFAI__CUDA_MANY_ROWS : FFAI__CUDA_FEW_PRODUCT_ROWS;
+    operation->blocks = (unsigned)((part->matrix.units + units - 1) / units);
+    if (many)
+        operation->shared_bytes = many_shared_bytes(&args);
 }
 
 /* The norm that a product of one row does itself. */

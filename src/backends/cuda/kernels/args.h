@@ -231,7 +231,16 @@ typedef struct ffai__cuda_prepare_args {
     int32_t of_outputs; /* rows are R, not T */
 } ffai__cuda_prepare_args;
 
-/* product_rows: prepared rows through one matrix. */
+/* product_rows: prepared rows through one matrix; product_many: the same for more rows, in blocks of so many of x and
+ * of the matrix, with some shared memory. */
+enum {
+    FFAI__CUDA_FEW_PRODUCT_ROWS = 32,
+    FFAI__CUDA_MANY_ROWS = 64,
+    FFAI__CUDA_MANY_WARPS = 8,
+    FFAI__CUDA_MANY_UNITS = 2 * FFAI__CUDA_MANY_WARPS,
+};
+#define FFAI__CUDA_MANY_SHARED_BYTES(pieces, subgroups) (2 * FFAI__CUDA_MANY_ROWS * ((pieces)*256 + (subgroups)*8))
+
 typedef struct ffai__cuda_product_rows_args {
     ffai__cuda_step step;
     ffai__cuda_part part;

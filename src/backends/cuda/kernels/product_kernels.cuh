@@ -1,9 +1,9 @@
 /* The kernels of a format: product_row_NAME with inputs of one piece, product_row_fine_NAME of two,
- * product_row_whole_NAME of three, and product_rows_NAME. */
+ * product_row_whole_NAME of three; product_rows_NAME and product_many_NAME. */
 #ifndef FFAI_CUDA_PRODUCT_KERNELS_CUH
 #define FFAI_CUDA_PRODUCT_KERNELS_CUH
 
-#include "product_rows.cuh"
+#include "product_many.cuh"
 
 #ifndef ROW_BESIDE
 #define ROW_BESIDE 2
@@ -25,6 +25,10 @@
     KERNEL(product_rows_##name, ffai__cuda_product_rows_args, ROWS_THREADS)                                            \
     {                                                                                                                  \
         product_rows<format, subgroups>(args);                                                                         \
+    }                                                                                                                  \
+    KERNEL(product_many_##name, ffai__cuda_product_rows_args, MANY_THREADS)                                            \
+    {                                                                                                                  \
+        product_many<format, subgroups>(args);                                                                         \
     }
 
 #endif
