@@ -99,6 +99,14 @@ static ffai_status load_with_threads(digest *d, ffai_error *err)
     return load(d, GOLDEN "qwen2/bf16", &options, err);
 }
 
+#ifdef FFAI_CUDA_MODEL_KERNELS
+static ffai_status load_on_device(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "cuda", .threads = 1, .without_tokenizer = true};
+    return load(d, MIXED, &options, err);
+}
+#endif
+
 /* --- generating --- */
 
 static ffai_model *model;
@@ -453,6 +461,9 @@ const scenario scenarios[] = {
     {.name = "load_shards", .run = load_shards},
     {.name = "load_gguf", .run = load_gguf},
     {.name = "load_with_threads", .run = load_with_threads},
+#ifdef FFAI_CUDA_MODEL_KERNELS
+    {.name = "load_on_device", .run = load_on_device},
+#endif
     {.name = "generate", .set_up = load_model, .run = generate_in_a_new_session, .tear_down = free_model},
     {.name = "generate_again", .set_up = open_everything, .run = generate_again, .tear_down = close_everything},
     {.name = "tokenize_byte_level", .run = tokenize_byte_level},
