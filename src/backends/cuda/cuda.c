@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "machine.h"
 #include "message.h"
+#include "profile.h"
 #include "results.h"
 #include "sample.h"
 #include "step_check.h"
@@ -78,6 +79,7 @@ static void free_on_device(ffai__cuda_run *run)
     if (run->stream)
         driver->stream_wait(run->stream);
     free_classes(run);
+    ffai__cuda_profile_free(run);
     ffai__cuda_stores_free(run);
     ffai__cuda_messages_free(run);
     if (run->workspace)
@@ -241,6 +243,8 @@ static ffai_status launch_step(ffai__cuda_run *run, const ffai__step *step, ffai
     ffai__cuda_class *class = NULL;
     FFAI__TRY(ffai__cuda_message_write(&greedy, run, step, err));
     FFAI__TRY(ffai__cuda_class_of(&class, run, step, greedy, err));
+    if (run->profiling)
+        return ffai__cuda_profile_step(run, class, step, err);
     return check(opened, opened->driver->graph_launch(class->graph, run->stream), "submitting a step", err);
 }
 
@@ -387,4 +391,6 @@ const ffai__backend ffai__backend_cuda = {
     .copy_tokens = cuda_copy_tokens,
     .read_weights = ffai__cuda_read_weights,
     .measure = ffai__cuda_measure,
+    .profile = ffai__cuda_profile_switch,
+    .profile_read = ffai__cuda_profile_read,
 };

@@ -53,6 +53,8 @@ ffai_status ffai__cuda_allocate(ffai__cuda_address *address, uint64_t bytes, con
 /* Bring the program's weights into device memory (pack.c). */
 ffai_status ffai__cuda_pack(ffai__cuda_plan *plan, const ffai__plan_options *options, ffai_error *err);
 void ffai__cuda_unpack(ffai__cuda_plan *plan);
+/* Bytes of a matrix in tiles. */
+uint64_t ffai__cuda_matrix_bytes(const ffai__cuda_matrix *matrix);
 
 static inline void *ffai__cuda_pointer(ffai__cuda_address address)
 {
@@ -86,7 +88,9 @@ typedef struct ffai__cuda_operation {
     unsigned threads;
     unsigned shared_bytes;
     const ffai__instruction *instruction;
-    const char *part; /* of the instruction, for profiles */
+    const char *part;          /* of the instruction, for profiles */
+    double bytes, flops_a_row; /* of weights that it reads, and of its products for each row */
+    bool attends;              /* reads keys and values */
     size_t args_bytes;
     _Alignas(16) uint8_t args[FFAI__CUDA_MOST_ARGS];
 } ffai__cuda_operation;
@@ -100,6 +104,8 @@ typedef struct ffai__cuda_class {
     size_t num_operations;
     ffai__cuda_graph_exec graph; /* NULL until a step needs it */
 } ffai__cuda_class;
+
+typedef struct ffai__cuda_profile ffai__cuda_profile;
 
 typedef struct ffai__cuda_run {
     ffai__run base;
@@ -139,12 +145,18 @@ typedef struct ffai__cuda_run {
     float *logits;                          /* [max_outputs][vocab_size] */
     uint32_t number;                        /* of the next step */
     uint32_t numbers[FFAI__MOST_AHEAD + 1]; /* of the steps that have results: the last one, the one before … */
+
+    ffai__cuda_profile *profile; /* NULL until it is first asked for */
+    bool profiling;
 } ffai__cuda_run;
 
 /* Places for activations and the rest of the workspace (places.c). */
 ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err);
 /* The operations of a class of steps (operations.c). */
 ffai_status ffai__cuda_make_operations(ffai__cuda_class *of, ffai__cuda_run *run, ffai_error *err);
+/* Launch one operation of a class into the run's stream. */
+ffai_status ffai__cuda_launch_operation(const ffai__cuda_run *run, const ffai__cuda_class *of,
+                                        ffai__cuda_operation *operation, ffai_error *err);
 /* Launch a class's operations, one after the other, into the run's stream (launch.c). */
 ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__cuda_class *of, ffai_error *err);
 /* The class of a step, its graph made if there is none yet. */

@@ -58,15 +58,19 @@ static void size_grid(unsigned grid[3], const ffai__cuda_run *run, const ffai__c
     }
 }
 
+ffai_status ffai__cuda_launch_operation(const ffai__cuda_run *run, const ffai__cuda_class *of,
+                                        ffai__cuda_operation *operation, ffai_error *err)
+{
+    unsigned grid[3];
+    size_grid(grid, run, of, operation);
+    return ffai__cuda_launch_kernel(&run->plan->opened, run->stream, operation->kernel, grid, operation->threads,
+                                    operation->shared_bytes, operation->args, err);
+}
+
 ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__cuda_class *of, ffai_error *err)
 {
-    for (size_t i = 0; i < of->num_operations; i++) {
-        ffai__cuda_operation *operation = &of->operations[i];
-        unsigned grid[3];
-        size_grid(grid, run, of, operation);
-        FFAI__TRY(ffai__cuda_launch_kernel(&run->plan->opened, run->stream, operation->kernel, grid, operation->threads,
-                                           operation->shared_bytes, operation->args, err));
-    }
+    for (size_t i = 0; i < of->num_operations; i++)
+        FFAI__TRY(ffai__cuda_launch_operation(run, of, &of->operations[i], err));
     return FFAI_OK;
 }
 

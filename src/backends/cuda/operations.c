@@ -188,6 +188,13 @@ static bool fits_row(const maker *m, ffai__cuda_product_row_args *args)
     return row_shared_bytes(args) + FFAI__CUDA_STATIC_SHARED_BYTES <= (uint64_t)m->run->plan->opened.shared_bytes;
 }
 
+/* What a product's matrix takes. */
+static void add_work(ffai__cuda_operation *operation, const ffai__cuda_matrix *matrix)
+{
+    operation->bytes += (double)ffai__cuda_matrix_bytes(matrix);
+    operation->flops_a_row += 2.0 * (double)matrix->rows * (double)matrix->columns;
+}
+
 static int32_t blocks_of(const ffai__cuda_product_row_args *args, int part)
 {
     return (args->parts[part].matrix.units + args->units_a_block - 1) / args->units_a_block;
@@ -206,6 +213,8 @@ static void emit_row(maker *m, ffai__cuda_product_row_args *args)
     ffai__cuda_operation *operation =
         emit(m, kernels->row[args->pieces - 1], m->instruction->in[0], "multiply", args, sizeof *args);
     operation->blocks = (unsigned)blocks;
+    for (int i = 0; i < args->num_parts; i++)
+        add_work(operation, &args->parts[i].matrix);
     operation->shared_bytes = (unsigned)row_shared_bytes(args);
     operation->threads = 32 * FFAI__CUDA_ROW_WARPS;
 }
@@ -264,6 +273,7 @@ static void emit_rows(maker *m, const ffai__cuda_part *part)
     ffai__cuda_operation *operation =
         emit(m, many ? kernels->many : kernels->rows, m->instruction->in[0], "multiply", &args, sizeof args);
     operation->grid = FFAI__CUDA_GRID_TILES;
+    add_work(operation, &part->matrix);
     operation->rows_a_block = many ? FFAI__CUDA_MANY_ROWS : FFAI__CUDA_FEW_PRODUCT_ROWS;
     operation->blocks = (unsigned)((part->matrix.units + units - 1) / units);
     if (many)
@@ -588,6 +598,7 @@ static void emit_attend(maker *m, ffai__cuda_kernel kernel)
     const int group = args.attention.heads / store->heads;
     ffai__cuda_operation *operation = emit(m, kernel, m->instruction->in[0], "attend", &args, sizeof args);
     operation->grid = FFAI__CUDA_GRID_ATTEND;
+    operation->attends = true;
     operation->blocks =
         (unsigned)(store->heads * ((group + FFAI__CUDA_ATTEND_QUERIES - 1) / FFAI__CUDA_ATTEND_QUERIES));
     operation->shared_bytes = (unsigned)FFAI__CUDA_ATTEND_SHARED_BYTES(store->head_dim);
@@ -605,6 +616,7 @@ static void emit_attention(maker *m)
     const ffai__value q = m->instruction->in[0];
     ffai__cuda_operation *attend = emit(m, FFAI__CUDA_KERNEL_attend_any, q, "attend", &args, sizeof args);
     attend->grid = FFAI__CUDA_GRID_ATTEND;
+    attend->attends = true;
     attend->blocks = (unsigned)args.store.heads;
     attend->shared_bytes =
         (unsigned)(FFAI__CUDA_ATTEND_HEADS * (2 * args.store.head_dim + FFAI__CUDA_STRETCH + 2) * (int)sizeof(float));

@@ -72,6 +72,11 @@ static uint64_t scale_bytes(const ffai__cuda_matrix *m)
                                        : 0;
 }
 
+uint64_t ffai__cuda_matrix_bytes(const ffai__cuda_matrix *matrix)
+{
+    return word_bytes(matrix) + scale_bytes(matrix);
+}
+
 /* --- one memory for all --- */
 
 /* The first value that is the same weight, which may be this one. */

@@ -36,8 +36,8 @@ static float *logits_of(const tiny_model *m, const tiny_options *options, int to
     return logits;
 }
 
-/* Steps of more than eight rows are alike to a row: the way a prompt is cut, company and pages change nothing. Shorter
- * ones are computed in other orders, but each time in the same. */
+/* Steps of one class are alike to a row: the way a prompt is cut, company and pages change nothing. Those of another
+ * class are computed in other orders, but each time in the same. */
 static void the_same_steps_give_the_same_bits(void **state)
 {
     (void)state;
@@ -246,6 +246,48 @@ static void a_plan_says_what_it_runs_on(void **state)
     tiny_free(&m);
 }
 
+/* Timed steps compute what others do, and each kind of work is there as often as the program has it. */
+static void steps_are_timed_by_kind_of_work(void **state)
+{
+    (void)state;
+    enum { TOTAL = 12, KINDS = 64 };
+    tiny_model m;
+    tiny_run run;
+    ffai__op_time kinds[KINDS];
+    tiny_create(&m, &plain);
+    fill_prompt(m.shape.vocab);
+    const tiny_options options = {.format = FFAI__STORE_F16};
+    tiny_open(&run, tested, m.program, &options);
+    assert_int_equal(tested->profile(run.run, true, NULL), FFAI_OK);
+    assert_int_equal(tested->profile_read(run.run, kinds, KINDS), 0);
+    tiny_begin(&run);
+    tiny_rows(&run, 0, prompt, TOTAL, 1);
+    const float timed = tiny_step(&run)[0];
+    const size_t count = tested->profile_read(run.run, kinds, KINDS);
+    uint64_t heads = 0;
+    uint64_t attentions = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(kinds[i].seconds >= 0 && kinds[i].count > 0);
+        heads += strcmp(kinds[i].op, "head") == 0 && strcmp(kinds[i].part, "multiply") == 0 && kinds[i].bytes > 0;
+        if (strcmp(kinds[i].part, "attend") == 0) {
+            attentions += kinds[i].count;
+            /* every row sees those before it and itself; keys and values are read once */
+            const double width = 4.0 * m.shape.heads * m.shape.head_dim * m.shape.layers;
+            assert_true(kinds[i].flops == width * TOTAL * (TOTAL + 1) / 2);
+            assert_true(kinds[i].bytes == 4.0 * m.shape.kv_heads * m.shape.head_dim * m.shape.layers * TOTAL);
+        }
+    }
+    assert_int_equal(heads, 1);
+    assert_int_equal(attentions, m.shape.layers);
+    assert_int_equal(tested->profile(run.run, false, NULL), FFAI_OK);
+    tiny_begin(&run);
+    tiny_rows(&run, 1, prompt, TOTAL, 1);
+    assert_true(tiny_step(&run)[0] == timed);
+    assert_int_equal(tested->profile_read(run.run, NULL, 0), count);
+    tiny_close(&run);
+    tiny_free(&m);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
 int main(void)
@@ -259,6 +301,7 @@ int main(void)
         CASE(copies_of_what_is_not_there_are_refused),
         CASE(a_step_can_be_left_before_it_is_submitted),
         CASE(a_plan_says_what_it_runs_on),
+        CASE(steps_are_timed_by_kind_of_work),
     };
     if (!cuda_model_has_kernels())
         return 77;
