@@ -1,6 +1,7 @@
 #include "rope.h"
 
 #include <math.h>
+#include <string.h>
 
 /* NTK-aware scaling: beyond the trained length L0 the base becomes
  * theta * (factor * L / L0 - (factor - 1)) ^ (dims / (dims - 2)), L the length up to this row. */
@@ -21,4 +22,11 @@ void ffai__rope_angles(float *cosines, float *sines, const ffai__rope *rope, int
         cosines[i] = (float)cos(angle) * rope->attention_factor;
         sines[i] = (float)sin(angle) * rope->attention_factor;
     }
+}
+
+bool ffai__rope_same(const ffai__rope *a, const ffai__rope *b)
+{
+    return a->kind == b->kind && a->dims == b->dims && a->theta == b->theta && a->factor == b->factor &&
+           a->original_max_position == b->original_max_position && a->attention_factor == b->attention_factor &&
+           memcmp(a->inv_freq, b->inv_freq, (size_t)a->dims / 2 * sizeof *a->inv_freq) == 0;
 }

@@ -28,4 +28,7 @@ typedef struct ffai__rope {
  * position alone, so that a prompt's chunking changes nothing. */
 void ffai__rope_angles(float *cosines, float *sines, const ffai__rope *rope, int64_t position);
 
+/* Whether two ropes have the same angles at every position. */
+bool ffai__rope_same(const ffai__rope *a, const ffai__rope *b);
+
 #endif

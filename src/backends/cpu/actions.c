@@ -49,18 +49,10 @@ static ffai__action *emit(maker *m, ffai__action_kind kind)
     return action;
 }
 
-/* The same angles at every position. */
-static bool same_rope(const ffai__rope *a, const ffai__rope *b)
-{
-    return a->kind == b->kind && a->dims == b->dims && a->theta == b->theta && a->factor == b->factor &&
-           a->original_max_position == b->original_max_position && a->attention_factor == b->attention_factor &&
-           memcmp(a->inv_freq, b->inv_freq, (size_t)a->dims / 2 * sizeof *a->inv_freq) == 0;
-}
-
 static int find_rope(const ffai__cpu_run *run, const ffai__rope *rope)
 {
     int i = 0;
-    while (i < run->num_ropes && !same_rope(run->ropes[i], rope))
+    while (i < run->num_ropes && !ffai__rope_same(run->ropes[i], rope))
         i++;
     return i;
 }

@@ -129,8 +129,6 @@ ffai_status ffai__cuda_message_write(bool *greedy, ffai__cuda_run *run, const ff
         .draws = step->draws != NULL,
         .number = run->number,
     };
-    for (int32_t t = 0; t < step->num_rows; t++)
-        sizes.longest = step->positions[t] >= sizes.longest ? step->positions[t] + 1 : sizes.longest;
     write_rows(run, message, step);
     *greedy = write_outputs(run, message, step);
     const ffai_status status = write_tables(run, message, &sizes.num_updates, step, err);

@@ -709,9 +709,10 @@ static void emit_instruction(maker *m)
 ffai_status ffai__cuda_make_operations(ffai__cuda_class *of, ffai__cuda_run *run, ffai_error *err)
 {
     maker m = {.run = run, .of = of, .prepared = FFAI__NONE};
-    if (of->rows == 1 && !all_rows_fit(&m))
+    const bool fit = all_rows_fit(&m);
+    if (of->rows == 1 && !fit)
         of->rows = FFAI__CUDA_FEW_ROWS;
-    if (of->outputs == 1 && !all_rows_fit(&m))
+    if (of->outputs == 1 && !fit)
         of->outputs = FFAI__CUDA_FEW_ROWS;
     m.done = ffai__calloc(run->program->num_instructions, sizeof *m.done);
     if (!m.done)

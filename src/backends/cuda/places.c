@@ -78,17 +78,6 @@ static ffai_status place_values(ffai__lifetime *lifetimes, const ffai__cuda_run 
     return ffai__lifetimes_place(end, lifetimes, program->num_values, err);
 }
 
-static bool same_rope(const ffai__rope *a, const ffai__rope *b)
-{
-    if (a->kind != b->kind || a->dims != b->dims || a->theta != b->theta || a->factor != b->factor ||
-        a->original_max_position != b->original_max_position || a->attention_factor != b->attention_factor)
-        return false;
-    int i = 0;
-    while (i < a->dims / 2 && a->inv_freq[i] == b->inv_freq[i])
-        i++;
-    return i == a->dims / 2;
-}
-
 /* A table of angles for each distinct rope; the frequencies stand before it. */
 static void place_angles(layout *l, ffai__cuda_run *run)
 {
@@ -99,7 +88,7 @@ static void place_angles(layout *l, ffai__cuda_run *run)
         const ffai__rope *rope = &program->instructions[i].attributes.rope;
         size_t first = 0;
         while (program->instructions[first].op != FFAI__OP_rope ||
-               !same_rope(&program->instructions[first].attributes.rope, rope))
+               !ffai__rope_same(&program->instructions[first].attributes.rope, rope))
             first++;
         if (first < i) {
             run->angles[i] = run->angles[first];

@@ -13,7 +13,6 @@ typedef struct ffai__cuda_sizes {
     int32_t draws;       /* 0: nothing is drawn */
     uint32_t number;     /* of the step, counted from 0 */
     uint32_t num_updates;
-    int32_t longest; /* one more than the largest position of a row */
 } ffai__cuda_sizes;
 
 typedef struct ffai__cuda_row {
@@ -194,9 +193,7 @@ typedef struct ffai__cuda_part {
 
 /* A warp of product_row has a ring of slots in shared memory, into which its part of the weights comes ahead of its
  * use: a span of codes and scales, or a tile of numbers. */
-#ifndef FFAI__CUDA_ROW_WARPS
-#define FFAI__CUDA_ROW_WARPS 8 /* of a block */
-#endif
+#define FFAI__CUDA_ROW_WARPS         8 /* of a block */
 #define FFAI__CUDA_ROW_SLOTS(format) ((format) <= 4 ? 4 : (format) <= 6 ? 3 : (format) == 8 || (format) == 32 ? 2 : 4)
 #define FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups)                                                                   \
     ((format) < FFAI__CUDA_BF16 ? (format)*512 + (subgroups)*512 : FFAI__CUDA_LANE_WORDS(format) * 128)

@@ -5,9 +5,7 @@
 
 #include "product_many.cuh"
 
-#ifndef ROW_BESIDE
-#define ROW_BESIDE 2
-#endif
+enum { ROW_BESIDE = 2 }; /* blocks of product_row that a multiprocessor has room for */
 
 #define PRODUCTS(format, subgroups, name)                                                                              \
     KERNEL_BESIDE(product_row_##name, ffai__cuda_product_row_args, ROW_THREADS, ROW_BESIDE)                            \

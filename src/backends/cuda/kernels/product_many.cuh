@@ -207,7 +207,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void product_many(const ffai__cuda_p
     DYNAMIC_SHARED(uint8_t, shared);
     let_next_begin();
     wait_for_previous();
-    const int num_rows = args.of_outputs ? args.step.sizes->num_outputs : args.step.sizes->num_rows;
+    const int num_rows = (int)rows_of(args.step, args.of_outputs);
     const int tiles = (num_rows + ROW_TILE - 1) / ROW_TILE;
     for (int first = blockIdx.y * MANY_TILES; first < tiles; first += gridDim.y * MANY_TILES) {
         const many_frame f = {&args, shared, first, tiles - first < MANY_TILES ? tiles - first : MANY_TILES};

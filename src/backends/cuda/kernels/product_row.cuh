@@ -23,26 +23,6 @@ typedef struct row_input {
 
 enum { SPAN_PIECE_WORDS = 256 };
 
-/* Four columns of x, one piece after the other: each the bf16 number nearest to what the ones before left. */
-DEVICE float stage_columns(uint32_t *pieces, float4 x, int num_pieces, int64_t stride)
-{
-    float sum = 0;
-#pragma unroll
-    for (int piece = 0; piece < 3; piece++) {
-        if (piece >= num_pieces)
-            break;
-        const uint32_t low = bf16_pair(x.x, x.y);
-        const uint32_t high = bf16_pair(x.z, x.w);
-        *reinterpret_cast<uint2 *>(pieces + piece * stride) = make_uint2(low, high);
-        sum += low_of_pair(low) + high_of_pair(low) + (low_of_pair(high) + high_of_pair(high));
-        x.x -= low_of_pair(low);
-        x.y -= high_of_pair(low);
-        x.z -= low_of_pair(high);
-        x.w -= high_of_pair(high);
-    }
-    return sum;
-}
-
 /* Columns from `column` on, zeros behind the last. */
 DEVICE float4 four_columns(const float *x, int64_t column, int64_t columns)
 {

@@ -162,7 +162,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void product_rows(const ffai__cuda_p
     __shared__ float of_warps[ROWS_WARPS * STEP_ROWS * 16];
     wait_for_previous();
     let_next_begin();
-    const int num_rows = args.of_outputs ? args.step.sizes->num_outputs : args.step.sizes->num_rows;
+    const int num_rows = (int)rows_of(args.step, args.of_outputs);
     const int64_t unit = (int64_t)blockIdx.x * 2;
     const int tiles = (num_rows + ROW_TILE - 1) / ROW_TILE;
     for (int first = blockIdx.y * ROW_TILES; first < tiles; first += gridDim.y * ROW_TILES) {

@@ -2,8 +2,7 @@
 #ifndef FFAI_CUDA_TILES_CUH
 #define FFAI_CUDA_TILES_CUH
 
-#include "args.h"
-#include "device.cuh"
+#include "step.cuh"
 
 enum { PAIRS = 16, WARP = 32, UNIT = FFAI__CUDA_UNIT_ROWS, SPAN = FFAI__CUDA_SPAN_COLUMNS };
 
