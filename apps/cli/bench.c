@@ -1,4 +1,5 @@
 #include <ffai/bench.h>
+#include <ffai/generate.h>
 
 #include <jansson.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ typedef struct bench_settings {
     model_settings model;
     session_settings session;
     shape_settings shape;
-    setting prompt_tokens, gen_tokens, depth, repeat, ops, json;
+    setting prompt_tokens, gen_tokens, depth, sequences, repeat, ops, json;
 } bench_settings;
 
 #define AT(field) offsetof(bench_settings, field)
@@ -29,6 +30,8 @@ static const option options[] = {
     RANGE(OPTION_INTEGER, 0, "prompt-tokens", "N", 0, 1e9, prompt_tokens, "of a prompt; 0: no prefill; default 512"),
     RANGE(OPTION_INTEGER, 0, "gen-tokens", "N", 0, 1e9, gen_tokens, "to generate; 0: no decode; default 128"),
     RANGE(OPTION_LIST, 0, "depth", "N,N", 0, 1e9, depth, "tokens that are there before (default: 0)"),
+    RANGE(OPTION_INTEGER, 0, "sequences", "N", 1, BENCH_MAX_SEQUENCES, sequences,
+          "also so many continued together, a step for all"),
     RANGE(OPTION_INTEGER, 0, "repeat", "N", 1, BENCH_MAX_REPEATS, repeat, "times; default 5, fewer if they take long"),
     HEADING("Output"),
     SWITCH("ops", ops, "also where the time goes, by kind of work"),
@@ -46,6 +49,7 @@ static bench_plan plan_of(const bench_settings *s)
         .num_depths = 1,
         .prompt_tokens = s->prompt_tokens.given ? s->prompt_tokens.integer : 512,
         .gen_tokens = s->gen_tokens.given ? s->gen_tokens.integer : 128,
+        .sequences = s->sequences.given ? (int32_t)s->sequences.integer : 1,
         .repeats = s->repeat.integer,
         .ops = s->ops.given,
     };
@@ -163,10 +167,14 @@ static ffai_status remeasure_machine(ffai_machine *machine, const bench_settings
 static ffai_status open_session(ffai_session **session, ffai_model *model, const bench_settings *s,
                                 const bench_plan *plan, ffai_error *err)
 {
+    ffai_parameters parameters;
+    ffai_model_parameters(&parameters, model);
+    const int32_t step_size = (int32_t)parameters.prefill_step_size.value;
     const ffai_session_options opening = {
         .context = positions_of(plan) + 1, /* one that warms decode up */
-        .max_sequences = 1,
-        .max_outputs = 1,
+        .max_sequences = plan->sequences,
+        .max_rows = plan->sequences > step_size ? plan->sequences : step_size,
+        .max_outputs = plan->sequences,
         .kv_format = kv_format(&s->session),
         .keep_going = keep_going,
     };
@@ -254,7 +262,8 @@ const command command_bench = {
     .synopsis = "(-m MODEL | --shape NAME --bits B) [options]",
     .details = "First the machine: how fast it reads memory and how fast it multiplies. Then, from each depth, a\n"
                "prompt (prefill, held against multiplying) and a continuation (decode, held against reading):\n"
-               "the middle one of several runs, the slowest and the fastest, in tokens a second.\n"
+               "the middle one of several runs, the slowest and the fastest, in tokens a second; with --sequences\n"
+               "also that of all sequences together, and how many times one's it is.\n"
                "Shapes: smollm2-135m, llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, qwen3-0.6b, qwen3-1.7b, qwen3-4b,\n"
                "qwen3-8b, qwen3-14b. Nothing else should run meanwhile.",
     .options = {options, sizeof options / sizeof *options},

@@ -9,6 +9,7 @@ typedef struct measured {
     const char *name;
     const bench_samples *samples;
     int64_t tokens; /* of one sample */
+    int32_t sequences;
     bool computes;  /* held against multiply-adds, not against reading */
     double work;    /* of a sample: FLOPs, or bytes */
     double ceiling; /* the same a second */
@@ -27,6 +28,7 @@ static measured prefill_of(const bench_report *r, const bench_depth *d)
     return (measured){.name = "prefill",
                       .samples = &d->prefill,
                       .tokens = r->plan->prompt_tokens,
+                      .sequences = 1,
                       .computes = true,
                       .work = d->prefill_flops,
                       .ceiling = r->results->machine.matmul_flop_s,
@@ -36,9 +38,9 @@ static measured prefill_of(const bench_report *r, const bench_depth *d)
 }
 
 /* Where the weights cannot be read plainly beside a sample, the machine's own rate. */
-static double reading_ceiling(const bench_report *r, const bench_depth *d)
+static double reading_ceiling(const bench_report *r, const bench_samples *samples)
 {
-    const double beside = bench_median_read(&d->decode);
+    const double beside = bench_median_read(samples);
     return beside > 0 ? beside : r->results->machine.read_bytes_s;
 }
 
@@ -47,11 +49,25 @@ static measured decode_of(const bench_report *r, const bench_depth *d)
     return (measured){.name = "decode",
                       .samples = &d->decode,
                       .tokens = r->plan->gen_tokens,
+                      .sequences = 1,
                       .work = d->decode_bytes * (double)r->plan->gen_tokens,
-                      .ceiling = reading_ceiling(r, d),
+                      .ceiling = reading_ceiling(r, &d->decode),
                       .scale = 1e-9,
                       .rate_key = "gb_s",
                       .unit = "GB/s"};
+}
+
+/* tokens: of all sequences. */
+static measured together_of(const bench_report *r, const bench_depth *d)
+{
+    measured m = decode_of(r, d);
+    m.name = "together";
+    m.samples = &d->together;
+    m.sequences = r->plan->sequences;
+    m.tokens *= m.sequences;
+    m.work = d->together_bytes * (double)r->plan->gen_tokens;
+    m.ceiling = reading_ceiling(r, &d->together);
+    return m;
 }
 
 static double tokens_per_second(const measured *m, double seconds)
@@ -106,7 +122,7 @@ static void print_op(output *out, const measured *m, const ffai_op_time *op)
 {
     const double speed = rate(work_of(m, op), op->seconds);
     output_format(out, "  %-14s %-14s %9llu %10.4f ms %6.1f %%", op->op, op->part, (unsigned long long)op->count,
-                  milliseconds(m, op), 100 * rate(op->seconds, m->samples->total));
+                  m->sequences * milliseconds(m, op), 100 * rate(op->seconds, m->samples->total));
     if (speed > 0)
         output_format(out, " %8.3g %-8s %5.1f %%", speed * m->scale, m->unit, 100 * rate(speed, m->ceiling));
     output_text(out, "\n");
@@ -116,8 +132,8 @@ static void print_ops(output *out, const measured *m, int64_t depth)
 {
     if (!m->samples->num_ops)
         return;
-    output_format(out, "\n%s from %lld by kind of work: times done, a token's milliseconds, share%s\n", m->name,
-                  (long long)depth, ", rate, of the ceiling");
+    output_format(out, "\n%s from %lld by kind of work: times done, a %s milliseconds, share%s\n", m->name,
+                  (long long)depth, m->sequences > 1 ? "step's" : "token's", ", rate, of the ceiling");
     for (size_t i = 0; i < m->samples->num_ops; i++)
         print_op(out, m, &m->samples->ops[i]);
     const ffai_op_time rest = rest_of(m->samples);
@@ -173,11 +189,30 @@ static json_t *json_of_measured(const measured *m)
     return object;
 }
 
+/* How many times one sequence's rate that of all is; 0: not measured. */
+static double times_one(const bench_report *r, const bench_depth *d)
+{
+    const measured one = decode_of(r, d), all = together_of(r, d);
+    return rate(tokens_per_second(&all, bench_median(all.samples)), tokens_per_second(&one, bench_median(one.samples)));
+}
+
+static json_t *json_of_together(const bench_report *r, const bench_depth *d)
+{
+    const measured m = together_of(r, d);
+    json_t *object = json_of_measured(&m);
+    if (json_is_object(object) && (json_object_set_new(object, "sequences", json_integer(m.sequences)) != 0 ||
+                                   json_object_set_new(object, "times_one", json_of_measure(times_one(r, d))) != 0)) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
 static json_t *json_of_depth(const bench_report *r, const bench_depth *d)
 {
     const measured prefill = prefill_of(r, d), decode = decode_of(r, d);
-    return json_pack("{s:I, s:o, s:o}", "depth", (json_int_t)d->depth, "prefill", json_of_measured(&prefill), "decode",
-                     json_of_measured(&decode));
+    return json_pack("{s:I, s:o, s:o, s:o}", "depth", (json_int_t)d->depth, "prefill", json_of_measured(&prefill),
+                     "decode", json_of_measured(&decode), "together", json_of_together(r, d));
 }
 
 static json_t *json_of_depths(const bench_report *r)
@@ -208,15 +243,16 @@ ffai_status bench_report_json(output *out, const bench_report *r, ffai_error *er
     const bench_results *b = r->results;
     const measured prefill = prefill_of(r, &b->depths[0]), decode = decode_of(r, &b->depths[0]);
     json_t *object = json_pack(
-        "{s:s, s:s?, s:o, s:o, s:o, s:s, s:s, s:s?, s:o, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, s:o}",
+        "{s:s, s:s?, s:o, s:o, s:o, s:s, s:s, s:s?, s:o, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:b, "
+        "s:o}",
         "model", r->model, "shape", r->shape, "bits", json_of_positive(r->bits), "group_size",
         json_of_positive(r->group_size), "layers", json_of_positive((int)r->layers), "activations", r->activations,
         "kv", r->kv, "backend", b->machine.backend, "threads", json_of_positive(b->machine.threads), "isa",
         b->machine.isa, "version", ffai_version(), "machine", json_of_machine(&b->machine), "prefill",
-        json_of_measured(&prefill), "decode", json_of_measured(&decode), "load_s", json_of_measure(b->load_seconds),
-        "first_token_s", json_of_measure(b->first_token_seconds), "weight_bytes", (json_int_t)b->weight_bytes,
-        "peak_rss_bytes", (json_int_t)b->peak_rss_bytes, "depths", json_of_depths(r), "cancelled", (int)b->cancelled,
-        "seconds", json_of_measure(r->seconds));
+        json_of_measured(&prefill), "decode", json_of_measured(&decode), "together", json_of_together(r, &b->depths[0]),
+        "load_s", json_of_measure(b->load_seconds), "first_token_s", json_of_measure(b->first_token_seconds),
+        "weight_bytes", (json_int_t)b->weight_bytes, "peak_rss_bytes", (json_int_t)b->peak_rss_bytes, "depths",
+        json_of_depths(r), "cancelled", (int)b->cancelled, "seconds", json_of_measure(r->seconds));
     return json_print(out, object, err);
 }
 
@@ -231,6 +267,14 @@ static void print_measured(output *out, const measured *m, int64_t depth)
                   (long long)m->tokens, (long long)depth, tokens_per_second(m, bench_median(s)),
                   tokens_per_second(m, slowest(s)), tokens_per_second(m, fastest(s)), work_rate(m) * m->scale, m->unit,
                   100 * share_of(m), m->ceiling * m->scale);
+}
+
+static void print_together(output *out, const bench_report *r, const bench_depth *d)
+{
+    const measured m = together_of(r, d);
+    print_measured(out, &m, d->depth);
+    if (m.samples->count)
+        output_format(out, "         %6d sequences, %.2f times one's tok/s\n", (int)m.sequences, times_one(r, d));
 }
 
 static void print_machine(output *out, const ffai_machine *m)
@@ -270,13 +314,15 @@ void bench_report_print(output *out, const bench_report *r)
         const measured prefill = prefill_of(r, d), decode = decode_of(r, d);
         print_measured(out, &prefill, d->depth);
         print_measured(out, &decode, d->depth);
+        print_together(out, r, d);
     }
     if (r->results->peak_rss_bytes)
         output_format(out, "memory   %.1f MB at most\n", (double)r->results->peak_rss_bytes * 1e-6);
     for (size_t i = 0; i < r->plan->num_depths; i++) {
         const bench_depth *d = &r->results->depths[i];
-        const measured prefill = prefill_of(r, d), decode = decode_of(r, d);
+        const measured prefill = prefill_of(r, d), decode = decode_of(r, d), together = together_of(r, d);
         print_ops(out, &prefill, d->depth);
         print_ops(out, &decode, d->depth);
+        print_ops(out, &together, d->depth);
     }
 }

@@ -16,8 +16,10 @@ typedef struct runner {
     bench_results *results;
     const bench_plan *plan;
     ffai_session *session;
-    ffai_sequence sequence;
-    ffai_row *rows; /* [step_size] */
+    ffai_sequence sequence;                       /* that is worked on: the first, or one that is being filled */
+    ffai_sequence sequences[BENCH_MAX_SEQUENCES]; /* that are open */
+    int32_t num_sequences;
+    ffai_row *rows; /* [step_size], and as many as there are sequences */
     int64_t step_size;
     int64_t vocab_size;
     uint32_t random;
@@ -119,6 +121,24 @@ static ffai_status decode(runner *r, int64_t n, ffai_error *err)
     return status;
 }
 
+/* A step with a token of each sequence: as many times. */
+static ffai_status decode_together(runner *r, int64_t n, ffai_error *err)
+{
+    int32_t tokens[BENCH_MAX_SEQUENCES];
+    ffai_status status = FFAI_OK;
+    for (int32_t i = 0; i < r->num_sequences; i++)
+        r->rows[i] = (ffai_row){random_token(r), r->sequences[i], true, &greedy};
+    for (int64_t done = 0; status == FFAI_OK && done < n && !ended(r); done++) {
+        status = ffai_step_submit(r->session, r->rows, (size_t)r->num_sequences, err);
+        if (status == FFAI_OK)
+            status = ffai_step_collect(tokens, NULL, r->session, err);
+        for (int32_t i = 0; i < r->num_sequences; i++)
+            r->rows[i].token = FFAI_TOKEN_DRAWN;
+        progress_show(&r->progress, (double)done / (double)n);
+    }
+    return status;
+}
+
 /* --- measuring --- */
 
 typedef ffai_status piece(runner *r, ffai_error *err);
@@ -132,6 +152,11 @@ static ffai_status prefill_piece(runner *r, ffai_error *err)
 static ffai_status decode_piece(runner *r, ffai_error *err)
 {
     return decode(r, r->plan->gen_tokens, err);
+}
+
+static ffai_status together_piece(runner *r, ffai_error *err)
+{
+    return decode_together(r, r->plan->gen_tokens, err);
 }
 
 static bool enough(const runner *r, const bench_samples *s)
@@ -159,7 +184,15 @@ static void keep(bench_samples *s, double seconds, double read_bytes_s)
  * before and after each sample. */
 static double read_rate(const runner *r, piece *run)
 {
-    return run == decode_piece ? ffai_session_read_weights(r->session) : 0;
+    return run == prefill_piece ? 0 : ffai_session_read_weights(r->session);
+}
+
+static ffai_status rewind_all(runner *r, int64_t depth, ffai_error *err)
+{
+    ffai_status status = FFAI_OK;
+    for (int32_t i = 0; status == FFAI_OK && i < r->num_sequences; i++)
+        status = ffai_sequence_truncate(r->session, r->sequences[i], depth, err);
+    return status;
 }
 
 /* Time the piece from the depth again and again; one that Ctrl-C cut short does not count. */
@@ -178,7 +211,7 @@ static ffai_status measure(bench_samples *s, runner *r, piece *run, int64_t dept
             status = run == prefill_piece ? check_logits(r, err) : FFAI_OK;
         }
         if (status == FFAI_OK)
-            status = ffai_sequence_truncate(r->session, r->sequence, depth, err);
+            status = rewind_all(r, depth, err);
     }
     if (r->plan->ops && status == FFAI_OK) {
         const size_t kinds = ffai_session_profile_read(s->ops, BENCH_MAX_OPS, r->session);
@@ -195,6 +228,7 @@ static void note_work(bench_depth *d, const runner *r)
     d->prefill_flops = work.product_flops + work.attention_flops;
     ffai_session_work(&work, r->session, d->depth + (r->plan->gen_tokens - 1) / 2, 1, 1);
     d->decode_bytes = (double)work.weight_bytes + (double)work.store_bytes;
+    d->together_bytes = (double)work.weight_bytes + (double)r->plan->sequences * (double)work.store_bytes;
 }
 
 /* Make the context that long: more tokens, or fewer. */
@@ -206,6 +240,45 @@ static ffai_status fill(runner *r, int64_t depth, ffai_error *err)
     progress_begin(&r->progress, "filling the context");
     const ffai_status status = append(r, depth - length, false, err);
     progress_end(&r->progress);
+    return status;
+}
+
+/* All sequences with contexts of their own, of the same length. */
+static ffai_status open_sequences(runner *r, int64_t depth, ffai_error *err)
+{
+    const ffai_sequence first = r->sequence;
+    ffai_status status = FFAI_OK;
+    while (status == FFAI_OK && r->num_sequences < r->plan->sequences && !ended(r)) {
+        status = ffai_sequence_open(&r->sequence, r->session, err);
+        if (status == FFAI_OK) {
+            r->sequences[r->num_sequences++] = r->sequence;
+            status = fill(r, depth, err);
+        }
+    }
+    r->sequence = first;
+    return status;
+}
+
+static void close_sequences(runner *r)
+{
+    while (r->num_sequences > 1)
+        ffai_sequence_close(r->session, r->sequences[--r->num_sequences]);
+}
+
+static ffai_status measure_together(bench_depth *d, runner *r, ffai_error *err)
+{
+    if (r->plan->sequences < 2 || !r->plan->gen_tokens || ended(r))
+        return FFAI_OK;
+    ffai_status status = open_sequences(r, d->depth, err);
+    progress_begin(&r->progress, "measuring sequences together");
+    if (status == FFAI_OK)
+        status = decode_together(r, 1, err); /* what its kind of step takes once */
+    if (status == FFAI_OK)
+        status = rewind_all(r, d->depth, err);
+    if (status == FFAI_OK)
+        status = measure(&d->together, r, together_piece, d->depth, err);
+    progress_end(&r->progress);
+    close_sequences(r);
     return status;
 }
 
@@ -221,7 +294,7 @@ static ffai_status measure_depth(bench_depth *d, runner *r, ffai_error *err)
     if (status == FFAI_OK && r->plan->gen_tokens)
         status = measure(&d->decode, r, decode_piece, d->depth, err);
     progress_end(&r->progress);
-    return status;
+    return status == FFAI_OK ? measure_together(d, r, err) : status;
 }
 
 /* The prompt, cold: what a user waits for. */
@@ -250,6 +323,7 @@ static ffai_status measure_first_token(runner *r, double begun, ffai_error *err)
 static ffai_status run_all(runner *r, double begun, ffai_error *err)
 {
     ffai_status status = ffai_sequence_open(&r->sequence, r->session, err);
+    r->sequences[r->num_sequences++] = r->sequence;
     if (status == FFAI_OK)
         status = measure_first_token(r, begun, err);
     if (status == FFAI_OK)
@@ -271,7 +345,7 @@ ffai_status bench_run(bench_results *results, ffai_session *session, const bench
                 .session = session,
                 .vocab_size = info.vocab_size,
                 .step_size = (int64_t)parameters.prefill_step_size.value};
-    r.rows = calloc((size_t)r.step_size, sizeof *r.rows);
+    r.rows = calloc((size_t)r.step_size + (size_t)plan->sequences, sizeof *r.rows);
     if (!r.rows)
         return failure_memory(err, "bench");
     const ffai_status status = run_all(&r, begun, err);

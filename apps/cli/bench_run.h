@@ -6,14 +6,15 @@
 
 #include "progress.h"
 
-enum { BENCH_MAX_DEPTHS = 64, BENCH_MAX_REPEATS = 1000, BENCH_MAX_OPS = 64 };
+enum { BENCH_MAX_DEPTHS = 64, BENCH_MAX_REPEATS = 1000, BENCH_MAX_OPS = 64, BENCH_MAX_SEQUENCES = 256 };
 
 typedef struct bench_plan {
     int32_t depths[BENCH_MAX_DEPTHS];
     size_t num_depths;
     int64_t prompt_tokens;
     int64_t gen_tokens;
-    int64_t repeats; /* 0: five, fewer where they take long */
+    int32_t sequences; /* that are continued together; 1: none but the one */
+    int64_t repeats;   /* 0: five, fewer where they take long */
     bool ops;
 } bench_plan;
 
@@ -32,8 +33,10 @@ typedef struct bench_depth {
     int64_t depth;
     bench_samples prefill;
     bench_samples decode;
-    double prefill_flops; /* of one prompt */
-    double decode_bytes;  /* of one token, on average */
+    bench_samples together;
+    double prefill_flops;  /* of one prompt */
+    double decode_bytes;   /* of one token, on average */
+    double together_bytes; /* the same of one step, with a token of each sequence */
 } bench_depth;
 
 typedef struct bench_results {
@@ -52,9 +55,9 @@ static inline int64_t bench_first_tokens(const bench_plan *plan)
     return plan->prompt_tokens ? plan->prompt_tokens : 1;
 }
 
-/* Run the plan on a session of one sequence: the prompt once, which gives the first token, then at each depth the
- * prompt and the continuation as often as wanted. begun: when loading began. Ctrl-C ends it with what was measured so
- * far. FFAI_E_BACKEND if the logits are not finite. */
+/* Run the plan on a session of as many sequences: the prompt once, which gives the first token, then at each depth the
+ * prompt, the continuation, and the continuation of all sequences together as often as wanted. begun: when loading
+ * began. Ctrl-C ends it with what was measured so far. FFAI_E_BACKEND if the logits are not finite. */
 ffai_status bench_run(bench_results *results, ffai_session *session, const bench_plan *plan, double begun,
                       ffai_error *err);
 

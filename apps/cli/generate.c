@@ -3,6 +3,7 @@
 #include <ffai/generate.h>
 
 #include <math.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -132,13 +133,16 @@ static ffai_status choose_context(int64_t *context, const run_state *r, ffai_err
                    r->prompt.num_tokens, (long long)*context);
 }
 
-/* No more rows than the prompt has; on a terminal, steps short enough to show how far it is. How a prompt is cut
- * changes no result. */
+/* No more rows than the prompt has; on a terminal, steps short enough to show how far it is, but on a device, which
+ * does long ones in less time and short ones slowly. */
 static int32_t choose_step_size(const run_state *r)
 {
     enum { SHOWN_ROWS = 256 };
+    ffai_model_info info;
+    ffai_model_get_info(&info, r->model);
     const double asked = r->report.parameters.prefill_step_size.value;
-    const double most = isatty(STDERR_FILENO) ? fmin(asked, SHOWN_ROWS) : asked;
+    const bool shown = isatty(STDERR_FILENO) && strcmp(info.backend, "cuda") != 0;
+    const double most = shown ? fmin(asked, SHOWN_ROWS) : asked;
     return (int32_t)fmin((double)r->prompt.num_tokens, most);
 }
 

@@ -27,7 +27,7 @@ static int format_names(char *out, size_t size, const option *row)
         snprintf(letter, sizeof letter, "-%c, ", row->letter);
     if (row->alias)
         snprintf(alias, sizeof alias, "--%s, ", row->alias);
-    const char *dashes = row->kind == OPTION_ARGUMENT ? "" : "--";
+    const char *dashes = option_is_argument(row) ? "" : "--";
     return snprintf(out, size, "  %s%s%s%s%s%s", letter, alias, dashes, row->name, row->value ? " " : "",
                     row->value ? row->value : "");
 }

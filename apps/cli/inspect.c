@@ -9,9 +9,9 @@ typedef struct inspect_settings {
 #define AT(field) offsetof(inspect_settings, field)
 static const option options[] = {
     HEADING("Arguments"),
-    VALUE(OPTION_ARGUMENT, 0, "MODEL", NULL, model, "a folder or a .gguf file (default: the default model)"),
+    VALUE(OPTION_ARGUMENT, 0, "MODEL", NULL, model, "a folder, a .gguf file or org/repo (default: the default model)"),
     HEADING("Options"),
-    VALUE(OPTION_NAME, 'm', "model", "MODEL", model, "the same, as other commands have it"),
+    VALUE(OPTION_MODEL, 'm', "model", "MODEL", model, "the same, as other commands have it"),
     SWITCH("json", json, "as one JSON object"),
 };
 #undef AT

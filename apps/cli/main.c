@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "hub_source.h"
 #include "interrupt.h"
 #include "report.h"
 
@@ -31,11 +32,28 @@ static int finish_output(output *out, int status)
     return report_failure(&err);
 }
 
-static int run_command(output *out, const command *c, const void *settings)
+/* Let the path of each model stand where its name stood. Two rows may share a setting. */
+static ffai_status find_models(const command *c, void *settings, ffai_error *err)
+{
+    ffai_status status = FFAI_OK;
+    for (size_t i = 0; i < c->options.count && status == FFAI_OK; i++) {
+        const option *row = &c->options.rows[i];
+        setting *s = (setting *)(void *)((char *)settings + row->offset);
+        if (!option_is_model(row) || !s->given || s->found)
+            continue;
+        status = hub_source_find(&s->found, s->text, err);
+        s->text = status == FFAI_OK ? s->found : s->text;
+    }
+    return status;
+}
+
+static int run_command(output *out, const command *c, void *settings)
 {
     ffai_error err = FFAI_ERROR_INIT;
     interrupt_watch();
-    const ffai_status status = c->run(out, settings, &err);
+    ffai_status status = find_models(c, settings, &err);
+    if (status == FFAI_OK)
+        status = c->run(out, settings, &err);
     if (status == FFAI_OK || (status == FFAI_E_CANCELLED && out->error))
         return EXIT_OK;
     if (status == FFAI_E_CANCELLED)

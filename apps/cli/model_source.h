@@ -20,15 +20,16 @@ typedef struct session_settings {
 /* Rows for a table whose settings have a model_settings called `model`. The words of --activations stand in the order
  * of ffai_activations. */
 #define MODEL_OPTION                                                                                                   \
-    VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file (default: the default model)")
+    VALUE(OPTION_MODEL, 'm', "model", "MODEL", model.path,                                                             \
+          "a folder, a .gguf file or org/repo (default: the default model)")
 #define BACKEND_OPTION                                                                                                 \
     VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "what computes (default: auto)"), DEVICE_OPTION
 #define DEVICE_OPTION                                                                                                  \
     RANGE(OPTION_INTEGER, 0, "device", "N", 0, 1023, model.device, "which of ffai devices cuda uses; default 0")
 #define COMPUTE_OPTIONS                                                                                                \
     RANGE(OPTION_INTEGER, 0, "threads", "N", 1, 1024, model.threads, "of the processor; default: its cores"),          \
-        VALUE(OPTION_CHOICE, 0, "activations", "default|f32|bf16", model.activations,                                  \
-              "f32: round none; bf16: round them to bf16 where that is faster"),                                       \
+        VALUE(OPTION_CHOICE, 0, "activations", "default|f32|bf16|fine", model.activations,                             \
+              "f32: round none; bf16: to bf16 where that is faster; fine: not beyond 15 bits"),                        \
         VALUE(OPTION_FUSIONS, 0, "fusions", "all|none|LIST", model.fusions, "rewrites of the program (default: all)")
 /* Rows for one with a session_settings called `session`. */
 #define KV_OPTION                                                                                                      \

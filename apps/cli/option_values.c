@@ -207,7 +207,9 @@ bool option_value_read(setting *out, const option *row, const char *text, char *
     out->text = text;
     switch (row->kind) {
     case OPTION_NAME:
+    case OPTION_MODEL:
     case OPTION_ARGUMENT:
+    case OPTION_SOURCE:
         snprintf(why, why_size, "is empty");
         return *text;
     case OPTION_INTEGER:

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <ffai/status.h>
+
 #include "option_values.h"
 #include "report.h"
 
@@ -28,7 +30,7 @@ static const option *find_name(const option_table *table, const char *name, size
 {
     for (size_t i = 0; i < table->count; i++) {
         const option *row = &table->rows[i];
-        if (row->kind != OPTION_ARGUMENT && (is_name(row->name, name, length) || is_name(row->alias, name, length)))
+        if (!option_is_argument(row) && (is_name(row->name, name, length) || is_name(row->alias, name, length)))
             return row;
     }
     return NULL;
@@ -47,7 +49,7 @@ static const option *free_argument(parser *p)
 {
     for (size_t i = 0; i < p->table->count; i++) {
         const option *row = &p->table->rows[i];
-        if (row->kind == OPTION_ARGUMENT && !setting_of(p->settings, row)->given)
+        if (option_is_argument(row) && !setting_of(p->settings, row)->given)
             return row;
     }
     return NULL;
@@ -55,7 +57,7 @@ static const option *free_argument(parser *p)
 
 static parse_result refuse(const parser *p, const option *row, const char *why)
 {
-    const char *dashes = row->kind == OPTION_ARGUMENT ? "" : "--";
+    const char *dashes = option_is_argument(row) ? "" : "--";
     report_usage("%s: %s%s: %s", p->command, dashes, row->name, why);
     return PARSE_BAD;
 }
@@ -162,5 +164,7 @@ void options_release(void *settings, const option_table *table)
     for (size_t i = 0; i < table->count; i++) {
         if (table->rows[i].kind == OPTION_TOKENS || table->rows[i].kind == OPTION_LIST)
             free(setting_of(settings, &table->rows[i])->tokens);
+        if (option_is_model(&table->rows[i]))
+            ffai_free(setting_of(settings, &table->rows[i])->found);
     }
 }

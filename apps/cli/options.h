@@ -11,6 +11,7 @@ typedef enum option_kind {
     OPTION_SWITCH,   /* without a value */
     OPTION_TEXT,     /* anything */
     OPTION_NAME,     /* anything but nothing: a path, a list */
+    OPTION_MODEL,    /* a name, for which its path stands when the command runs: a download, perhaps, lies between */
     OPTION_INTEGER,  /* least to most */
     OPTION_NUMBER,   /* least to most */
     OPTION_CHOICE,   /* one of the words of .value, which are separated by | */
@@ -20,6 +21,7 @@ typedef enum option_kind {
     OPTION_LIST,     /* whole numbers separated by commas, least to most each */
     OPTION_SHAPE,    /* a shape's name */
     OPTION_ARGUMENT, /* not a flag: the next bare word, as a name */
+    OPTION_SOURCE,   /* not a flag: the next bare word, as a model */
 } option_kind;
 
 /* What the command line gives for one option; all zero when it gives nothing. */
@@ -30,6 +32,7 @@ typedef struct setting {
     double number;    /* of numbers and integers */
     int32_t *tokens;  /* and the numbers of a list */
     size_t num_tokens;
+    char *found; /* what text is then, for ffai_free */
 } setting;
 
 typedef struct option {
@@ -69,6 +72,16 @@ typedef struct option {
         .kind = (kind_), .letter = (letter_), .name = (name_), .value = (value_), .offset = AT(field_),                \
         .help = (help_), .least = (least_), .most = (most_)                                                            \
     }
+
+static inline bool option_is_argument(const option *row)
+{
+    return row->kind == OPTION_ARGUMENT || row->kind == OPTION_SOURCE;
+}
+
+static inline bool option_is_model(const option *row)
+{
+    return row->kind == OPTION_MODEL || row->kind == OPTION_SOURCE;
+}
 
 typedef struct option_table {
     const option *rows;

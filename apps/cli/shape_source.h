@@ -11,7 +11,7 @@ typedef struct shape_settings {
 
 /* Rows for a table whose settings have a model_settings called `model` and a shape_settings called `shape`. */
 #define SHAPE_OPTIONS                                                                                                  \
-    VALUE(OPTION_NAME, 'm', "model", "MODEL", model.path, "a folder or a .gguf file"),                                 \
+    VALUE(OPTION_MODEL, 'm', "model", "MODEL", model.path, "a folder, a .gguf file or org/repo"),                      \
         VALUE(OPTION_SHAPE, 0, "shape", "NAME", shape.name, "or random weights in the shape of a published model"),    \
         VALUE(OPTION_CHOICE, 0, "bits", "16|8|6|5|4|3|2", shape.bits,                                                  \
               "a shape's weights: 16 is bf16, fewer are affine"),                                                      \

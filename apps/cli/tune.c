@@ -20,7 +20,7 @@ static const option options[] = {
     HEADING("What is tuned"),
     SHAPE_OPTIONS,
     HEADING("Options"),
-    VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "whose parameters (default: cpu, which has some)"),
+    VALUE(OPTION_CHOICE, 0, "backend", BACKENDS, model.backend, "whose parameters; ref has none"),
     DEVICE_OPTION,
     SWITCH("forget", forget, "remove everything that was kept, for every model"),
     SWITCH("json", json, "as one JSON object"),
@@ -69,8 +69,6 @@ static ffai_status measure(tuning *t, const tune_settings *s, ffai_error *err)
     model_settings source = s->model;
     ffai_model *model = NULL;
     source.untuned = true;
-    if (!source.backend.given)
-        source.backend.text = "cpu";
     const ffai_model_options tried = model_options(&source);
     ffai_status status = ffai_tune_check(&tried, err);
     if (status == FFAI_OK)
@@ -195,8 +193,9 @@ const command command_tune = {
     .summary = "Measure which values of the engine's free parameters are best for this machine and a model.",
     .synopsis = "(-m MODEL | --shape NAME --bits B) [--json], or --forget",
     .details = "Half a minute for a model of 1B parameters, once; what is found is kept in the user's cache and in\n"
-               "force whenever such a model is loaded, but for FFAI_TUNE=off in the environment and for --threads.\n"
-               "No value changes any result, only speed. Printed is what was tried: how many times as fast a prompt\n"
+               "force whenever such a model is loaded there, but for FFAI_TUNE=off in the environment and for\n"
+               "--threads. No value changes any result, only speed, but for attend_blocks on a device, which says in\n"
+               "how many parts attention is summed. Printed is what was tried: how many times as fast a prompt\n"
                "and a token were beside the value held against, in the middle one of the rounds, the rounds won,\n"
                "and those that do not count because other processes took time. Nothing else should run meanwhile.",
     .options = {options, sizeof options / sizeof *options},

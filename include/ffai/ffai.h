@@ -6,6 +6,7 @@
 #include <ffai/convert.h>
 #include <ffai/device.h>
 #include <ffai/generate.h>
+#include <ffai/hub.h>
 #include <ffai/model.h>
 #include <ffai/session.h>
 #include <ffai/status.h>

@@ -16,6 +16,7 @@ typedef enum ffai_source {
     FFAI_FROM_CHECKPOINT, /**< generation_config.json */
     FFAI_FROM_FAMILY,
     FFAI_FROM_LIBRARY,
+    FFAI_FROM_TUNING, /**< what ffai_tune found, before a family's and the library's */
 } ffai_source;
 
 /** X(field, least, most). Integers are given as doubles. */
@@ -44,7 +45,7 @@ typedef struct ffai_parameters {
 /** A model's own parameters; a caller sets .value and .source = FFAI_FROM_CALLER of those it wants otherwise. */
 FFAI_API void ffai_model_parameters(ffai_parameters *parameters, const ffai_model *model);
 
-/** "caller", "generation_config.json", "family", "library". */
+/** "caller", "generation_config.json", "family", "library", "tuning". */
 FFAI_API const char *ffai_source_name(ffai_source source);
 
 typedef enum ffai_finish_reason {

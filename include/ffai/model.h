@@ -44,9 +44,10 @@ typedef enum ffai_activations {
                                    bits or so, which is far more finely than bf16. On NVIDIA's devices
                                    to bf16 outside attention with any weights, to 16 bits around it */
     FFAI_ACTIVATIONS_F32,     /**< not at all */
-    FFAI_ACTIVATIONS_BF16     /**< to bf16, where that is faster: with bf16 weights on x86 processors that have AMX or
+    FFAI_ACTIVATIONS_BF16,    /**< to bf16, where that is faster: with bf16 weights on x86 processors that have AMX or
                                    AVX512_BF16, on ARM ones with BF16, and with any weights on NVIDIA's devices;
                                    otherwise as by default */
+    FFAI_ACTIVATIONS_FINE     /**< everywhere as by default around attention: not beyond 15 bits or so */
 } ffai_activations;
 
 typedef struct ffai_model_options {

@@ -30,14 +30,24 @@ FFAI_API void ffai_tokenizer_free(ffai_tokenizer *tokenizer);
 /** One more than the largest id, added tokens included. */
 FFAI_API int32_t ffai_tokenizer_vocab_size(const ffai_tokenizer *tokenizer);
 
+/** Bytes [begin, end) of a text. */
+typedef struct ffai_text_span {
+    size_t begin, end;
+} ffai_text_span;
+
 typedef struct ffai_encode_options {
     bool add_special_tokens; /**< what the post-processor adds, a beginning-of-text token say */
     bool parse_special;      /**< find special tokens in the text; without it they are ordinary characters */
+    /** Where they are ordinary characters all the same: what somebody typed into a prompt whose other parts are a
+     * template's. Ascending and apart, within the text, which then must be UTF-8. A special token that reaches into one
+     * of these is none; one that the tokenizer looks for only after normalizing is none in the same stretch. */
+    const ffai_text_span *typed;
+    size_t num_typed;
 } ffai_encode_options;
 
 #define FFAI_ENCODE_OPTIONS_INIT                                                                                       \
     {                                                                                                                  \
-        true, true                                                                                                     \
+        true, true, NULL, 0                                                                                            \
     }
 
 /**
@@ -46,7 +56,8 @@ typedef struct ffai_encode_options {
  *
  * ids    receives an array of *count ids; free it with ffai_free. Not NULL even when *count is 0.
  * options  NULL means FFAI_ENCODE_OPTIONS_INIT.
- * FFAI_E_LIMIT for a text above 1 GiB, or one on which the tokenizer's regexes or rewriting steps exceed their budget.
+ * FFAI_E_ARGUMENT for spans that are not as options->typed must be. FFAI_E_LIMIT for a text above 1 GiB, or one on
+ * which the tokenizer's regexes or rewriting steps exceed their budget.
  */
 FFAI_API ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const ffai_tokenizer *tokenizer,
                                            const char *text, size_t size, const ffai_encode_options *options,

@@ -1,6 +1,8 @@
 /**
- * Tuning: measuring which values of the engine's few free parameters are best for this machine and this model, once.
- * None of them changes a bit of any result. Everything works well without it. `ffai tune` is made of this.
+ * Tuning: measuring which values of the engine's few free parameters are best for this machine, or device, and this
+ * model, once.
+ * On the processor none of them changes a bit of any result; on a device one does, as docs/performance.md says, within
+ * the bars. Everything works well without it. `ffai tune` is made of this.
  */
 #ifndef FFAI_TUNE_H
 #define FFAI_TUNE_H
@@ -18,9 +20,10 @@ typedef struct ffai_tune_trial {
     int32_t against; /**< what it was measured beside; a trial's neighbours in time are of this value */
     int rounds;      /**< measured; no more once it could not be kept any longer */
     int wins;        /**< of them */
-    int disturbed;   /**< rounds beside these that do not count: other processes took time from this one's threads */
-    double prefill;  /**< times as fast, the median of the rounds; 0: not measured */
-    double decode;   /**< the same */
+    int disturbed; /**< rounds beside these that do not count: other processes took time from this one's threads; 0 on a
+                      device */
+    double prefill; /**< times as fast, the median of the rounds; 0: not measured */
+    double decode;  /**< the same */
     bool kept;
 } ffai_tune_trial;
 

@@ -91,6 +91,9 @@ struct ffai__backend {
     /* How many steps may be submitted behind one whose results are still to be collected, so that the device need not
      * wait for the host; at most FFAI__MOST_AHEAD. 0: the next step takes the place of the last one's results. */
     int ahead;
+    /* Rows of a prompt's step that suit the device, where neither the caller nor the model says; 0: as many as the
+     * library says. */
+    int32_t step_rows;
     /* Bytes that weights and stores could take on the device now, beyond those that are there. NULL: as much as the
      * host has (ffai__memory_available). FFAI_E_ARGUMENT if there is no such device. */
     ffai_status (*available)(uint64_t *bytes, int device, ffai_error *err);
@@ -130,7 +133,8 @@ struct ffai__backend {
     ffai_status (*read)(ffai__run *run, ffai__value value, float *out, ffai_error *err);
 
     /* Copy one page of every layer in the group, and a sequence's tokens up to `length`, as the steps submitted so far
-     * leave them: what forking needs. */
+     * leave them: what forking needs. A sequence that does not begin at position 0 has its tokens copied to its slot
+     * before its first step. */
     ffai_status (*copy_page)(ffai__run *run, int group, uint32_t to, uint32_t from, ffai_error *err);
     ffai_status (*copy_tokens)(ffai__run *run, int32_t to_slot, int32_t from_slot, int64_t length, ffai_error *err);
 
@@ -142,12 +146,12 @@ struct ffai__backend {
     size_t (*profile_read)(const ffai__run *run, ffai__op_time *times, size_t room);
 
     /* For tuning; NULL in a backend that has no free parameters.
-     * identify: a line that tells the device, and what of it is used, from others; *threads receives how many run steps
-     * where nobody asks for a number. tuning: the values in force, the
+     * identify: a line that tells the device of this number, and what of it is used, from others; *threads receives how
+     * many threads run steps where nobody asks for a number, 0 where none do. tuning: the values in force, the
      * number of threads among them. retune: run the steps after this one with these values; threads from 1 to the
      * plan's. On failure the run has the values it had. lost: seconds of the steps since retune last changed the number
-     * of threads in which other processes had what a thread wanted to compute with. */
-    ffai_status (*identify)(int *threads, char *text, size_t size, ffai_error *err);
+     * of threads in which other processes had what a thread wanted to compute with; NULL where nobody can tell. */
+    ffai_status (*identify)(int *threads, char *text, size_t size, int device, ffai_error *err);
     void (*tuning)(ffai__tuning *tuning, const ffai__plan *plan);
     ffai_status (*retune)(ffai__run *run, const ffai__tuning *tuning, ffai_error *err);
     double (*lost)(const ffai__run *run);

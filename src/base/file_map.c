@@ -187,6 +187,18 @@ void ffai__file_map_close(ffai__file_map *map)
     ffai__free(map);
 }
 
+void ffai__file_map_forget(const ffai__file_map *map, const void *bytes, uint64_t size)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t begin = (uint64_t)((uintptr_t)bytes - (uintptr_t)map->data); /* huge where it lies before */
+    if (!map->data || begin > map->size || size > map->size - begin)
+        return;
+    const uint64_t first = (begin + page - 1) / page * page;
+    const uint64_t end = (begin + size) / page * page;
+    if (first < end)
+        (void)madvise(map->data + first, (size_t)(end - first), MADV_DONTNEED);
+}
+
 const uint8_t *ffai__file_map_data(const ffai__file_map *map)
 {
     return map->data;

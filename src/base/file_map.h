@@ -23,6 +23,10 @@ const uint8_t *ffai__file_map_data(const ffai__file_map *map); /* page-aligned *
 uint64_t ffai__file_map_size(const ffai__file_map *map);
 const char *ffai__file_map_path(const ffai__file_map *map);
 
+/* Give back the memory of the pages that lie wholly in these bytes; the next read takes them from the file again. Bytes
+ * of another mapping are left alone. */
+void ffai__file_map_forget(const ffai__file_map *map, const void *bytes, uint64_t size);
+
 /* FFAI_E_IO, naming the file, once a page of it has vanished. */
 ffai_status ffai__file_map_check(const ffai__file_map *map, ffai_error *err);
 

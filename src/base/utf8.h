@@ -53,6 +53,15 @@ static inline size_t ffai__utf8_last(const char *text, size_t size)
     return size - start;
 }
 
+/* Characters of valid UTF-8. */
+static inline size_t ffai__utf8_count(const char *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return count;
+}
+
 /* Write a character; returns its 1 to 4 bytes. */
 size_t ffai__utf8_put(char out[4], uint32_t codepoint);
 

@@ -143,25 +143,26 @@ static format most_common(const job *j)
     size_t most = 0;
     format best = {0, 0};
     for (size_t i = 0; i < j->count; i++) {
-        const ffai__weight *weight = j->plans[i].weight;
-        if (!j->plans[i].affine)
+        const ffai__repack *plan = &j->plans[i];
+        if (!plan->affine)
             continue;
-        const size_t now = ++counts[weight->bits][group_index(weight->group_size)];
+        const size_t now = ++counts[plan->bits][group_index(plan->group_size)];
         if (now > most) {
             most = now;
-            best = (format){weight->bits, weight->group_size};
+            best = (format){plan->bits, plan->group_size};
         }
     }
     return best;
 }
 
-static int add_override(json_t *quantization, const ffai__weight *weight)
+static int add_override(json_t *quantization, const ffai__repack *plan)
 {
-    char *module = ffai__strndup(weight->name, strlen(weight->name) - strlen(".weight"));
+    char *module = ffai__strndup(plan->weight->name, strlen(plan->weight->name) - strlen(".weight"));
     if (!module)
         return -1;
     const int failed = json_object_set_new(
-        quantization, module, json_pack("{s:i, s:i}", "group_size", weight->group_size, "bits", weight->bits));
+        quantization, module,
+        json_pack("{s:i, s:i, s:s}", "group_size", plan->group_size, "bits", plan->bits, "mode", "affine"));
     ffai__free(module);
     return failed;
 }
@@ -172,10 +173,10 @@ static json_t *quantization_of(const job *j, format global)
         json_pack("{s:i, s:i, s:s}", "group_size", global.group_size, "bits", global.bits, "mode", "affine");
     int failed = !quantization;
     for (size_t i = 0; i < j->count && !failed; i++) {
-        const ffai__weight *weight = j->plans[i].weight;
-        const bool differs = weight->bits != global.bits || weight->group_size != global.group_size;
-        if (j->plans[i].affine && differs)
-            failed = add_override(quantization, weight);
+        const ffai__repack *plan = &j->plans[i];
+        const bool differs = plan->bits != global.bits || plan->group_size != global.group_size;
+        if (plan->affine && differs)
+            failed = add_override(quantization, plan);
     }
     if (failed) {
         json_decref(quantization);
@@ -265,6 +266,36 @@ static ffai_status write_tokenizer(const job *j)
     return status;
 }
 
+/* A file of the source's folder as it stands, if it is there. */
+static ffai_status copy_file(const job *j, const char *name)
+{
+    char *path = ffai__path_join(ffai__checkpoint_path(j->source), name);
+    char *bytes = NULL;
+    size_t size = 0;
+    ffai_error why = FFAI_ERROR_INIT;
+    if (!path)
+        return no_memory(j, name);
+    ffai_status status = ffai__file_read(&bytes, &size, path, DOCUMENT_LIMIT, &why);
+    ffai__free(path);
+    if (status == FFAI_E_NOT_FOUND)
+        return FFAI_OK;
+    if (status != FFAI_OK)
+        return ffai__fail(j->err, status, "%s", why.message);
+    status = write_bytes(j, name, bytes, size);
+    ffai__free(bytes);
+    return status;
+}
+
+/* What other programs may want of a tokenizer. */
+static ffai_status copy_beside_tokenizer(const job *j)
+{
+    static const char *const names[] = {"tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                                        "merges.txt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !ffai__checkpoint_is_gguf(j->source); i++)
+        FFAI__TRY(copy_file(j, names[i]));
+    return FFAI_OK;
+}
+
 /* Hugging Face keeps several templates as a list of {name, template}. */
 static int restore_templates(json_t *config)
 {
@@ -307,8 +338,9 @@ ffai_status ffai__documents_write(const char *folder, const ffai__checkpoint *so
                                   size_t count, ffai__convert_dtype dtype, ffai_error *err)
 {
     const job j = {folder, source, plans, count, dtype, err};
-    FFAI__TRY(write_config(&j));
     FFAI__TRY(write_generation_config(&j));
     FFAI__TRY(write_tokenizer(&j));
-    return write_tokenizer_config(&j);
+    FFAI__TRY(copy_beside_tokenizer(&j));
+    FFAI__TRY(write_tokenizer_config(&j));
+    return write_config(&j); /* last: without it the folder is no checkpoint */
 }

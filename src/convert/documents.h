@@ -5,8 +5,8 @@
 #include "checkpoint.h"
 #include "repack.h"
 
-/* config.json with the quantization that plans amount to, generation_config.json, tokenizer.json and
- * tokenizer_config.json, where the source has them. */
+/* config.json with the quantization that plans amount to, generation_config.json, tokenizer.json,
+ * tokenizer_config.json and a folder's further files of its tokenizer, where the source has them. */
 ffai_status ffai__documents_write(const char *folder, const ffai__checkpoint *source, const ffai__repack *plans,
                                   size_t count, ffai__convert_dtype dtype, ffai_error *err);
 

@@ -3,34 +3,10 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "rounding.h"
+#include "search.h"
 
 static const char weight_suffix[] = ".weight";
-
-ffai_status ffai__repack_room_make(ffai__repack_room *room, int64_t columns, ffai_error *err)
-{
-    const size_t count = (size_t)columns;
-    *room = (ffai__repack_room){
-        .codes = ffai__array(count, 1),
-        .values = ffai__array(count, sizeof(float)),
-        .scales = ffai__array(count, sizeof(float)),
-        .biases = ffai__array(count, sizeof(float)),
-        .bytes = ffai__array(count, 8),
-    };
-    if (room->codes && room->values && room->scales && room->biases && room->bytes)
-        return FFAI_OK;
-    ffai__repack_room_free(room);
-    return ffai__fail_memory(err, "a row", (uint64_t)count * 21);
-}
-
-void ffai__repack_room_free(ffai__repack_room *room)
-{
-    ffai__free(room->codes);
-    ffai__free(room->values);
-    ffai__free(room->scales);
-    ffai__free(room->biases);
-    ffai__free(room->bytes);
-    *room = (ffai__repack_room){NULL, NULL, NULL, NULL, NULL};
-}
 
 /* ---- how it is written ---- */
 
@@ -44,7 +20,7 @@ static bool exact_in_f16(const float *values, size_t count)
     return true;
 }
 
-static ffai__dtype scale_dtype_of(const ffai__weight *weight, ffai__repack_room *room)
+static ffai__dtype scale_dtype_of(const ffai__weight *weight, ffai__row_room *room)
 {
     if (weight->packing == FFAI__MLX_AFFINE)
         return weight->scale_dtype;
@@ -57,11 +33,14 @@ static ffai__dtype scale_dtype_of(const ffai__weight *weight, ffai__repack_room 
     return FFAI__F16;
 }
 
+static bool is_number(const ffai__weight *weight)
+{
+    return ffai__weight_is_affine(weight) || weight->dtype == FFAI__F64 || ffai__dtype_is_float(weight->dtype);
+}
+
 static ffai__dtype dense_dtype(const ffai__weight *weight, ffai__convert_dtype dtype)
 {
-    const bool is_number =
-        ffai__weight_is_affine(weight) || weight->dtype == FFAI__F64 || ffai__dtype_is_float(weight->dtype);
-    if (!is_number)
+    if (!is_number(weight))
         return weight->dtype;
     switch (dtype) {
     case FFAI__CONVERT_BF16:
@@ -76,19 +55,43 @@ static ffai__dtype dense_dtype(const ffai__weight *weight, ffai__convert_dtype d
     return weight->dtype;
 }
 
-void ffai__repack_plan(ffai__repack *plan, const ffai__weight *weight, const ffai__shape *shape,
-                       ffai__convert_dtype dtype, ffai__repack_room *room)
+/* The type that a weight's values have when they are rounded, and so its scales: the one asked for, or its own; where
+ * it has affine groups, that of their scales. */
+static ffai__dtype rounding_dtype(const ffai__weight *weight, ffai__convert_dtype dtype)
 {
+    if (dtype != FFAI__CONVERT_KEEP)
+        return dense_dtype(weight, dtype);
+    if (weight->packing == FFAI__MLX_AFFINE)
+        return weight->scale_dtype;
+    if (ffai__weight_is_affine(weight))
+        return FFAI__F16;
+    return weight->dtype == FFAI__F64 ? FFAI__F32 : weight->dtype;
+}
+
+static void plan_affine(ffai__repack *plan, int bits, int group_size, ffai__dtype scale_dtype)
+{
+    const uint64_t elements = (uint64_t)plan->weight->rows * (uint64_t)plan->weight->columns;
+    plan->affine = true;
+    plan->bits = bits;
+    plan->group_size = group_size;
+    plan->scale_dtype = scale_dtype;
+    plan->bytes = elements / 8 * (uint64_t)bits + elements / (uint64_t)group_size * 2 * ffai__dtype_size(scale_dtype);
+}
+
+void ffai__repack_plan(ffai__repack *plan, const ffai__weight *weight, const ffai__shape *shape,
+                       const ffai__convert_options *options, ffai__row_room *room)
+{
+    const int bits = ffai__recipe_bits(&options->recipe, weight);
     *plan = (ffai__repack){.weight = weight, .shape = shape};
-    plan->affine = ffai__weight_is_affine(weight) && dtype == FFAI__CONVERT_KEEP;
-    const uint64_t elements = (uint64_t)weight->rows * (uint64_t)weight->columns;
-    if (plan->affine) {
-        plan->scale_dtype = scale_dtype_of(weight, room);
-        plan->bytes = elements / 8 * (uint64_t)weight->bits +
-                      elements / (uint64_t)weight->group_size * 2 * ffai__dtype_size(plan->scale_dtype);
+    if (bits) {
+        plan->rounded = true;
+        plan->method = options->method;
+        plan_affine(plan, bits, options->recipe.group_size, rounding_dtype(weight, options->dtype));
+    } else if (ffai__weight_is_affine(weight) && options->dtype == FFAI__CONVERT_KEEP) {
+        plan_affine(plan, weight->bits, weight->group_size, scale_dtype_of(weight, room));
     } else {
-        plan->dtype = dense_dtype(weight, dtype);
-        plan->bytes = elements * ffai__dtype_size(plan->dtype);
+        plan->dtype = dense_dtype(weight, options->dtype);
+        plan->bytes = (uint64_t)weight->rows * (uint64_t)weight->columns * ffai__dtype_size(plan->dtype);
     }
 }
 
@@ -113,8 +116,8 @@ ffai_status ffai__repack_declare(const ffai__repack *plan, ffai__safetensors_wri
     const ffai__weight *weight = plan->weight;
     if (!plan->affine)
         return ffai__safetensors_writer_declare(writer, weight->name, plan->dtype, plan->shape, err);
-    const uint64_t words = (uint64_t)weight->columns * (uint64_t)weight->bits / 32;
-    const uint64_t groups = (uint64_t)(weight->columns / weight->group_size);
+    const uint64_t words = (uint64_t)weight->columns * (uint64_t)plan->bits / 32;
+    const uint64_t groups = (uint64_t)(weight->columns / plan->group_size);
     FFAI__TRY(declare_part(writer, plan, weight_suffix, FFAI__U32, words, err));
     FFAI__TRY(declare_part(writer, plan, ".scales", plan->scale_dtype, groups, err));
     return declare_part(writer, plan, ".biases", plan->scale_dtype, groups, err);
@@ -138,50 +141,154 @@ static size_t pack(uint8_t *bytes, const uint8_t *codes, int64_t count, int bits
     return size;
 }
 
-typedef enum { PART_CODES, PART_SCALES, PART_BIASES } part;
-
-static ffai_status write_part(const ffai__repack *plan, part which, ffai__safetensors_writer *writer,
-                              ffai__repack_room *room, ffai_error *err)
+/* Rows that their makers cannot refuse. */
+static ffai_status write_rows(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__rows *rows,
+                              size_t row_bytes, ffai__row_maker *make, ffai_error *err)
 {
-    const ffai__weight *weight = plan->weight;
-    const size_t groups = (size_t)(weight->columns / weight->group_size);
-    for (int64_t row = 0; row < weight->rows; row++) {
-        size_t size = groups * ffai__dtype_size(plan->scale_dtype);
-        ffai__weight_read_codes(room->codes, room->scales, room->biases, weight, row);
-        if (which == PART_CODES)
-            size = pack(room->bytes, room->codes, weight->columns, weight->bits);
-        else
-            ffai__from_f32(room->bytes, plan->scale_dtype, which == PART_SCALES ? room->scales : room->biases, groups);
-        FFAI__TRY(ffai__safetensors_writer_append(writer, room->bytes, size, err));
-    }
-    return FFAI_OK;
+    int64_t refused = -1;
+    return ffai__rows_write(&refused, rows, writer, plan->weight->rows, row_bytes, make, (void *)(uintptr_t)plan, err);
+}
+
+static void read_codes(const ffai__repack *plan, int64_t row, ffai__row_room *room)
+{
+    ffai__weight_read_codes(room->codes, room->scales, room->biases, plan->weight, row);
+}
+
+static bool make_codes(void *context, void *out, int64_t row, ffai__row_room *room)
+{
+    const ffai__repack *plan = context;
+    read_codes(plan, row, room);
+    pack(out, room->codes, plan->weight->columns, plan->bits);
+    return true;
+}
+
+static bool make_scales(void *context, void *out, int64_t row, ffai__row_room *room)
+{
+    const ffai__repack *plan = context;
+    read_codes(plan, row, room);
+    ffai__from_f32(out, plan->scale_dtype, room->scales, (size_t)(plan->weight->columns / plan->group_size));
+    return true;
+}
+
+static bool make_biases(void *context, void *out, int64_t row, ffai__row_room *room)
+{
+    const ffai__repack *plan = context;
+    read_codes(plan, row, room);
+    ffai__from_f32(out, plan->scale_dtype, room->biases, (size_t)(plan->weight->columns / plan->group_size));
+    return true;
+}
+
+static size_t code_bytes(const ffai__repack *plan)
+{
+    return (size_t)plan->weight->columns / 8 * (size_t)plan->bits;
+}
+
+static size_t scale_bytes(const ffai__repack *plan)
+{
+    return (size_t)(plan->weight->columns / plan->group_size) * ffai__dtype_size(plan->scale_dtype);
+}
+
+static ffai_status carry_over(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__rows *rows,
+                              ffai_error *err)
+{
+    FFAI__TRY(write_rows(plan, writer, rows, code_bytes(plan), make_codes, err));
+    FFAI__TRY(write_rows(plan, writer, rows, scale_bytes(plan), make_scales, err));
+    return write_rows(plan, writer, rows, scale_bytes(plan), make_biases, err);
+}
+
+/* ---- values ---- */
+
+static bool make_values(void *context, void *out, int64_t row, ffai__row_room *room)
+{
+    const ffai__repack *plan = context;
+    ffai__weight_read(room->values, plan->weight, row);
+    ffai__from_f32(out, plan->dtype, room->values, (size_t)plan->weight->columns);
+    return true;
 }
 
 /* Rows that keep their type are copied as bytes, unless the file has them in another order. */
-static ffai_status write_dense(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__repack_room *room,
+static ffai_status write_dense(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__rows *rows,
                                ffai_error *err)
 {
     const ffai__weight *weight = plan->weight;
-    const size_t size = (size_t)weight->columns * ffai__dtype_size(plan->dtype);
-    const bool copy = !ffai__weight_is_affine(weight) && weight->dtype == plan->dtype && !weight->rope_heads;
-    for (int64_t row = 0; row < weight->rows; row++) {
-        const void *bytes = (const uint8_t *)weight->data + (size_t)row * size;
-        if (!copy) {
-            ffai__weight_read(room->values, weight, row);
-            ffai__from_f32(room->bytes, plan->dtype, room->values, (size_t)weight->columns);
-            bytes = room->bytes;
-        }
-        FFAI__TRY(ffai__safetensors_writer_append(writer, bytes, size, err));
-    }
-    return FFAI_OK;
+    if (!ffai__weight_is_affine(weight) && weight->dtype == plan->dtype && !weight->rope_heads)
+        return ffai__rows_copy(rows, writer, weight->data, plan->bytes, err);
+    return write_rows(plan, writer, rows, (size_t)weight->columns * ffai__dtype_size(plan->dtype), make_values, err);
 }
 
-ffai_status ffai__repack_write(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__repack_room *room,
-                               ffai_error *err)
+/* ---- rounding ---- */
+
+typedef struct {
+    const ffai__repack *plan;
+    uint8_t *scales; /* [rows] of scale_bytes, filled as codes are made */
+    uint8_t *biases;
+} rounding;
+
+static bool choose(const ffai__repack *plan, ffai__row_room *room)
 {
-    if (!plan->affine)
-        return write_dense(plan, writer, room, err);
-    FFAI__TRY(write_part(plan, PART_CODES, writer, room, err));
-    FFAI__TRY(write_part(plan, PART_SCALES, writer, room, err));
-    return write_part(plan, PART_BIASES, writer, room, err);
+    const int64_t columns = plan->weight->columns;
+    if (plan->method == FFAI__CONVERT_MLX)
+        return ffai__round_row(room->codes, room->scales, room->biases, room->values, columns, plan->bits,
+                               plan->group_size);
+    return ffai__search_row(room->codes, room->scales, room->biases, room->values, plan->importance, columns,
+                            plan->bits, plan->group_size, plan->scale_dtype);
+}
+
+static bool make_rounded(void *context, void *out, int64_t row, ffai__row_room *room)
+{
+    const rounding *r = context;
+    const ffai__repack *plan = r->plan;
+    const int64_t columns = plan->weight->columns;
+    const size_t groups = (size_t)(columns / plan->group_size);
+    const size_t at = (size_t)row * scale_bytes(plan);
+    ffai__weight_read(room->values, plan->weight, row);
+    if (ffai__weight_is_affine(plan->weight) || plan->weight->dtype != plan->scale_dtype) {
+        ffai__from_f32(room->bytes, plan->scale_dtype, room->values, (size_t)columns);
+        ffai__to_f32(room->values, room->bytes, plan->scale_dtype, (size_t)columns);
+    }
+    if (!choose(plan, room))
+        return false;
+    ffai__from_f32(r->scales + at, plan->scale_dtype, room->scales, groups);
+    ffai__from_f32(r->biases + at, plan->scale_dtype, room->biases, groups);
+    pack(out, room->codes, columns, plan->bits);
+    return true;
+}
+
+static ffai_status write_rounded(rounding *r, ffai__safetensors_writer *writer, ffai__rows *rows, const char *source,
+                                 ffai_error *err)
+{
+    const ffai__weight *weight = r->plan->weight;
+    const uint64_t size = (uint64_t)weight->rows * scale_bytes(r->plan);
+    int64_t refused = -1;
+    FFAI__TRY(ffai__rows_write(&refused, rows, writer, weight->rows, code_bytes(r->plan), make_rounded, r, err));
+    if (refused >= 0)
+        return ffai__fail(
+            err, FFAI_E_FORMAT,
+            "%s: tensor \"%s\": row %lld: holds what cannot be rounded: a value that is not finite in %s, "
+            "or a range that is not",
+            source, weight->name, (long long)refused, ffai__dtype_name(r->plan->scale_dtype));
+    FFAI__TRY(ffai__rows_copy(rows, writer, r->scales, size, err));
+    return ffai__rows_copy(rows, writer, r->biases, size, err);
+}
+
+/* Scales and biases stand behind all codes in the file: those of one tensor are kept until then. */
+static ffai_status round_weight(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__rows *rows,
+                                const char *source, ffai_error *err)
+{
+    const size_t count = (size_t)plan->weight->rows;
+    rounding r = {plan, ffai__array(count, scale_bytes(plan)), ffai__array(count, scale_bytes(plan))};
+    const ffai_status status = r.scales && r.biases
+                                   ? write_rounded(&r, writer, rows, source, err)
+                                   : ffai__fail_memory(err, plan->weight->name, 2 * count * scale_bytes(plan));
+    ffai__free(r.scales);
+    ffai__free(r.biases);
+    return status;
+}
+
+ffai_status ffai__repack_write(const ffai__repack *plan, ffai__safetensors_writer *writer, ffai__rows *rows,
+                               const char *source, ffai_error *err)
+{
+    if (plan->rounded)
+        return round_weight(plan, writer, rows, source, err);
+    return plan->affine ? carry_over(plan, writer, rows, err) : write_dense(plan, writer, rows, err);
 }

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -66,6 +68,20 @@ static ffai_status check_replaceable(const char *path, bool overwrite, ffai_erro
     return FFAI_OK;
 }
 
+/* Remove the folder's files and the folder; what is in folders below stays, and with it the folder. */
+static void remove_folder(const char *path)
+{
+    DIR *directory = opendir(path);
+    if (!directory)
+        return;
+    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
+        if (!is_dots(entry->d_name))
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    }
+    closedir(directory);
+    rmdir(path);
+}
+
 static ffai_status make_folder(char **out, const char *destination, const char *kind, ffai_error *err)
 {
     for (int i = 0; i < TRIES; i++) {
@@ -84,33 +100,99 @@ static ffai_status make_folder(char **out, const char *destination, const char *
     return ffai__fail(err, FFAI_E_IO, "%s: cannot be created: too many unfinished folders beside it", destination);
 }
 
+/* Whether the folder that is open is still the one of this name. */
+static bool is_current(int descriptor, const char *path)
+{
+    struct stat opened;
+    struct stat named;
+    return fstat(descriptor, &opened) == 0 && lstat(path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
+}
+
+/* A descriptor that holds the folder's lock, as long as it is open; -1 where another has it or there is none. */
+static int lock_folder(const char *path)
+{
+    const int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0)
+        return -1;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 && is_current(descriptor, path))
+        return descriptor;
+    close(descriptor);
+    return -1;
+}
+
+/* Whether a name is one of make_folder's: "NAME.partial-", numbers and dashes. */
+static bool is_partial(const char *entry, const char *name)
+{
+    static const char kind[] = ".partial-";
+    const size_t length = strlen(name);
+    if (strncmp(entry, name, length) != 0 || strncmp(entry + length, kind, sizeof kind - 1) != 0)
+        return false;
+    const char *numbers = entry + length + sizeof kind - 1;
+    return numbers[strspn(numbers, "0123456789-")] == 0;
+}
+
+/* What a process that ended early left beside the destination; a folder that one writes to is locked. */
+static void remove_abandoned(const char *destination)
+{
+    const char *slash = strrchr(destination, '/');
+    const char *name = slash ? slash + 1 : destination;
+    char *parent = slash ? ffai__strndup(destination, (size_t)(slash - destination) + 1) : ffai__strdup("./");
+    DIR *directory = parent ? opendir(parent) : NULL;
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        char *path = is_partial(entry->d_name, name) ? ffai__format("%s%s", parent, entry->d_name) : NULL;
+        const int lock = path ? lock_folder(path) : -1;
+        if (lock >= 0) {
+            remove_folder(path);
+            close(lock);
+        }
+        ffai__free(path);
+    }
+    if (directory)
+        closedir(directory);
+    ffai__free(parent);
+}
+
+/* Another process may take a folder that is not locked yet for an abandoned one. */
+static ffai_status make_locked_folder(ffai__staging *staging, ffai_error *err)
+{
+    for (int i = 0; i < TRIES; i++) {
+        FFAI__TRY(make_folder(&staging->folder, staging->destination, "partial", err));
+        staging->lock = lock_folder(staging->folder);
+        const bool without_locks = errno != EWOULDBLOCK && ffai__path_kind_of(staging->folder) == FFAI__PATH_FOLDER;
+        staging->locked = staging->lock >= 0;
+        if (staging->locked || without_locks) /* some file systems have none */
+            return FFAI_OK;
+        rmdir(staging->folder);
+        ffai__free(staging->folder);
+        staging->folder = NULL;
+    }
+    return ffai__fail(err, FFAI_E_IO, "%s: a folder beside it cannot be locked", staging->destination);
+}
+
 ffai_status ffai__staging_open(ffai__staging *staging, const char *destination, bool overwrite, ffai_error *err)
 {
     size_t length = strlen(destination);
     while (length > 1 && destination[length - 1] == '/')
         length--;
-    *staging = (ffai__staging){NULL, NULL, false};
+    *staging = (ffai__staging){.destination = NULL};
     if (length == 0)
         return ffai__fail(err, FFAI_E_ARGUMENT, "the destination's name is empty");
     staging->destination = ffai__strndup(destination, length);
     if (!staging->destination)
         return ffai__fail_memory(err, destination, length);
     FFAI__TRY(check_replaceable(staging->destination, overwrite, err));
-    return make_folder(&staging->folder, staging->destination, "partial", err);
+    remove_abandoned(staging->destination);
+    return make_locked_folder(staging, err);
 }
 
-/* Remove the folder's files and the folder; what is in folders below stays, and with it the folder. */
-static void remove_folder(const char *path)
+uint64_t ffai__staging_free_bytes(const ffai__staging *staging)
 {
-    DIR *directory = opendir(path);
-    if (!directory)
-        return;
-    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
-        if (!is_dots(entry->d_name))
-            unlinkat(dirfd(directory), entry->d_name, 0);
-    }
-    closedir(directory);
-    rmdir(path);
+    struct statvfs disk;
+    uint64_t bytes = 0;
+    if (statvfs(staging->folder, &disk) != 0 || !ffai__mul(&bytes, disk.f_bavail, disk.f_frsize))
+        return UINT64_MAX;
+    return bytes;
 }
 
 static ffai_status sync_folder(const char *path, ffai_error *err)
@@ -166,5 +248,7 @@ void ffai__staging_free(ffai__staging *staging)
         remove_folder(staging->folder);
     ffai__free(staging->folder);
     ffai__free(staging->destination);
-    *staging = (ffai__staging){NULL, NULL, false};
+    if (staging->locked)
+        close(staging->lock);
+    *staging = (ffai__staging){.destination = NULL};
 }

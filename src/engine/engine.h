@@ -50,6 +50,12 @@ ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_erro
 ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__family *family,
                                      const json_t *generation_config, const char *path, ffai_error *err);
 
+/* The rows of a prompt's step, which the device and what was tuned on it decide where the checkpoint does not. */
+void ffai__parameters_suit(ffai_parameters *parameters, const ffai__backend *backend, const ffai__tuning *tuning);
+/* The rows of a session's largest step. scarce: memory is all taken by keys and values, and nobody has asked for more
+ * rows than the library's own. */
+int32_t ffai__parameters_step_rows(const ffai_parameters *parameters, bool scarce);
+
 /* End tokens: "eos_token_id" of generation_config.json, which stands at `path`, and of config.json. */
 ffai_status ffai__end_tokens_read(ffai_model *model, const char *path, ffai_error *err);
 /* And, once there is a tokenizer, "eos_token" of tokenizer_config.json. */
@@ -79,6 +85,10 @@ uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format f
 ffai_status ffai__session_open_readable(ffai_session **out, ffai_model *model, const ffai_session_options *options,
                                         ffai_error *err);
 ffai_status ffai__session_read(float *out, ffai_session *session, ffai__value value, ffai_error *err);
+
+/* FFAI_E_ARGUMENT if one of the text's tokens [n] is none of the model's; `what` begins the message. */
+ffai_status ffai__text_check(const ffai_model *model, const int32_t *tokens, size_t n, const char *what,
+                             ffai_error *err);
 
 /* The session's limits for one step, at least 1. */
 size_t ffai__session_max_rows(const ffai_session *session);

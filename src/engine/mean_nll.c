@@ -3,6 +3,16 @@
 #include "alloc.h"
 #include "engine.h"
 
+ffai_status ffai__text_check(const ffai_model *model, const int32_t *tokens, size_t n, const char *what,
+                             ffai_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (tokens[i] < 0 || tokens[i] >= model->program->vocab_size)
+            return ffai__fail(err, FFAI_E_ARGUMENT, "%s: token %zu is outside the vocabulary", what, i);
+    }
+    return FFAI_OK;
+}
+
 /* -log softmax(logits)[token], summed in double. */
 static double negative_log_likelihood(const float *logits, int64_t vocab_size, int32_t token)
 {
@@ -37,10 +47,7 @@ ffai_status ffai_mean_nll(double *nll, ffai_session *session, ffai_sequence sequ
         return ffai__fail(err, FFAI_E_ARGUMENT, "perplexity: the text has %zu tokens; it takes 2", n);
     if (ffai_sequence_length(session, sequence) != 0)
         return ffai__fail(err, FFAI_E_ARGUMENT, "perplexity: the sequence must be open and empty");
-    for (size_t i = 0; i < n; i++) {
-        if (tokens[i] < 0 || tokens[i] >= ffai_session_model(session)->program->vocab_size)
-            return ffai__fail(err, FFAI_E_ARGUMENT, "perplexity: token %zu is outside the vocabulary", i);
-    }
+    FFAI__TRY(ffai__text_check(ffai_session_model(session), tokens, n, "perplexity", err));
     ffai_row *rows = ffai__array(step, sizeof *rows);
     if (!rows)
         return ffai__fail_memory(err, "a step's rows", step * sizeof *rows);

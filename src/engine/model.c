@@ -209,6 +209,7 @@ static ffai_status load_weights(ffai_model *model, const ffai__plan_options *opt
     if (model->backend != &ffai__backend_ref)
         FFAI__TRY(check_memory(model, err));
     FFAI__TRY(ffai__tuning_choose(model, err));
+    ffai__parameters_suit(&model->parameters, model->backend, &model->tuning);
     return model->backend->load(&model->plan, model->program, options, err);
 }
 
@@ -250,6 +251,9 @@ static ffai_status activations_of(ffai__activations *out, ffai_activations wante
         return FFAI_OK;
     case FFAI_ACTIVATIONS_BF16:
         *out = FFAI__ACTIVATIONS_BF16;
+        return FFAI_OK;
+    case FFAI_ACTIVATIONS_FINE:
+        *out = FFAI__ACTIVATIONS_FINE;
         return FFAI_OK;
     }
     return ffai__fail(err, FFAI_E_ARGUMENT, "options: there are no activations %d", (int)wanted);

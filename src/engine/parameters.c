@@ -1,4 +1,5 @@
-/* Generation parameters: the caller's, else generation_config.json's, else the family's, else the library's. */
+/* Generation parameters: the caller's, else generation_config.json's, else what was tuned, else the family's, else
+ * the library's. */
 #include <string.h>
 
 #include "engine.h"
@@ -9,7 +10,7 @@ static const ffai__generation_defaults library = FFAI__GENERATION_DEFAULTS(1024,
 
 const char *ffai_source_name(ffai_source source)
 {
-    static const char *const names[] = {"caller", "generation_config.json", "family", "library"};
+    static const char *const names[] = {"caller", "generation_config.json", "family", "library", "tuning"};
     return names[source];
 }
 
@@ -57,6 +58,24 @@ ffai_status ffai__parameters_resolve(ffai_parameters *parameters, const ffai__fa
     if (json_is_false(json_object_get(generation_config, "do_sample")))
         parameters->temperature = (ffai_parameter){0, FFAI_FROM_CHECKPOINT};
     return FFAI_OK;
+}
+
+void ffai__parameters_suit(ffai_parameters *parameters, const ffai__backend *backend, const ffai__tuning *tuning)
+{
+    ffai_parameter *step = &parameters->prefill_step_size;
+    if (tuning->step_rows && step->source != FFAI_FROM_CHECKPOINT)
+        *step = (ffai_parameter){tuning->step_rows, FFAI_FROM_TUNING};
+    else if (backend->step_rows && step->source == FFAI_FROM_LIBRARY)
+        step->value = backend->step_rows;
+}
+
+int32_t ffai__parameters_step_rows(const ffai_parameters *parameters, bool scarce)
+{
+    const ffai_parameter *step = &parameters->prefill_step_size;
+    const bool free = step->source == FFAI_FROM_LIBRARY || step->source == FFAI_FROM_TUNING;
+    return (int32_t)(scarce && free && step->value > (double)library.prefill_step_size
+                         ? (double)library.prefill_step_size
+                         : step->value);
 }
 
 /* --- end tokens --- */

@@ -50,9 +50,10 @@ static ffai_status choose_options(ffai_session *s, const ffai_session_options *o
     FFAI__TRY(check_range("max_outputs", options->max_outputs, 65536, err));
     FFAI__TRY(check_range("kv_format", options->kv_format, FFAI_KV_F32, err));
     const int32_t max_sequences = options->max_sequences ? options->max_sequences : 4;
-    const int32_t step_size = (int32_t)s->model->parameters.prefill_step_size.value;
     int64_t context = 0;
     FFAI__TRY(choose_context(&context, s->model, options, max_sequences, err));
+    const bool scarce = !options->context && context < s->model->config.max_position_embeddings;
+    const int32_t step_size = ffai__parameters_step_rows(&s->model->parameters, scarce);
     s->pages_per_sequence = ffai__pages_for(context);
     s->keep_going = options->keep_going;
     s->keep_going_context = options->keep_going_context;

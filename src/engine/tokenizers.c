@@ -22,7 +22,7 @@ ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *che
         return load_from_folder(out, ffai__checkpoint_path(checkpoint), err);
     char *json = NULL;
     size_t size = 0;
-    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0};
+    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0, NULL};
     FFAI__TRY(ffai__checkpoint_tokenizer_json(&json, &size, &lists, checkpoint, err));
     const ffai_status status = ffai__tokenizer_parse(out, json, size, &lists, ffai__checkpoint_path(checkpoint), err);
     ffai__tokenizer_lists_free(&lists);

@@ -23,10 +23,35 @@
 #define MOST_LOST 0.05
 enum { ROUNDS = 7, ROUNDS_TO_WIN = 6, DISTURBED_TO_GIVE_UP = 4, MOST_CANDIDATES = 4 };
 
-/* A sample takes about so long, if the number of its rows or tokens may be chosen so. */
-#define PREFILL_SECONDS 0.5
-#define DECODE_SECONDS  0.25
-enum { ROW_STEP = 64, LEAST_ROWS = 128, MOST_ROWS = 512, LEAST_TOKENS = 4, MOST_TOKENS = 64 };
+/* What a sample is: it takes about so long, if the number of its rows or tokens may be chosen so. */
+typedef struct effort {
+    double prefill_seconds, decode_seconds;
+    size_t row_step, least_rows, most_rows; /* of a prompt */
+    int least_tokens, most_tokens;
+    size_t most_chunk; /* rows of a step at most */
+    int64_t depth;     /* tokens before those that show what a long context costs */
+    bool makes_ready;  /* the first step with other values costs more than those behind it */
+} effort;
+
+static const effort on_processor = {.prefill_seconds = 0.5,
+                                    .decode_seconds = 0.25,
+                                    .row_step = 64,
+                                    .least_rows = 128,
+                                    .most_rows = 512,
+                                    .least_tokens = 4,
+                                    .most_tokens = 64,
+                                    .most_chunk = 512};
+/* A prompt is whole steps of any size that is tried. A device's clock is its own, so samples may be short. */
+static const effort on_device = {.prefill_seconds = 0.2,
+                                 .decode_seconds = 0.1,
+                                 .row_step = 4096,
+                                 .least_rows = 4096,
+                                 .most_rows = 8192,
+                                 .least_tokens = 8,
+                                 .most_tokens = 128,
+                                 .most_chunk = 4096,
+                                 .depth = 16384,
+                                 .makes_ready = true};
 
 typedef enum work { PREFILL, DECODE, WORKS } work;
 
@@ -46,9 +71,12 @@ typedef struct sample {
 typedef struct tuner {
     ffai_session *session;
     ffai_sequence sequence;
-    ffai_row *rows; /* [MOST_ROWS] */
+    const effort *effort;
+    ffai_row *rows; /* [effort->most_chunk] */
     size_t num_rows;
     int num_tokens;
+    int64_t depth;  /* that memory has room for */
+    int64_t filled; /* tokens that stay in the sequence */
     const ffai_tune_options *options;
     ffai__tuning best;
     int done, total; /* candidates */
@@ -62,15 +90,32 @@ static ffai_status retune(tuner *t, const ffai__tuning *tuning, ffai_error *err)
 }
 
 /* The same tokens every time: what they are does not change what has to be done. */
-static ffai_status prefill(double *seconds, tuner *t, size_t rows, ffai_error *err)
+static ffai_status submit_rows(tuner *t, size_t rows, size_t chunk, ffai_error *err)
 {
     const int64_t vocab_size = t->session->model->program->vocab_size;
-    for (size_t i = 0; i < rows; i++)
-        t->rows[i] = (ffai_row){(int32_t)((int64_t)i * 7919 % vocab_size), t->sequence, i + 1 == rows, NULL};
+    for (size_t done = 0; done < rows; done += chunk) {
+        const size_t count = rows - done < chunk ? rows - done : chunk;
+        for (size_t i = 0; i < count; i++)
+            t->rows[i] =
+                (ffai_row){(int32_t)((int64_t)(done + i) * 7919 % vocab_size), t->sequence, done + i + 1 == rows, NULL};
+        FFAI__TRY(ffai_step_submit(t->session, t->rows, count, err));
+    }
+    return ffai_step_collect(NULL, NULL, t->session, err);
+}
+
+/* Rows of a step, where a prompt is longer. */
+static size_t chunk_of(const tuner *t, const ffai__tuning *tuning)
+{
+    const size_t chunk = (size_t)tuning->step_rows;
+    return chunk && chunk < t->effort->most_chunk ? chunk : t->effort->most_chunk;
+}
+
+static ffai_status prefill(double *seconds, tuner *t, size_t rows, size_t chunk, ffai_error *err)
+{
     const double begun = ffai__now();
-    FFAI__TRY(ffai_step_submit(t->session, t->rows, rows, err));
+    FFAI__TRY(submit_rows(t, rows, chunk, err));
     *seconds = ffai__now() - begun;
-    return ffai_sequence_truncate(t->session, t->sequence, 0, err);
+    return ffai_sequence_truncate(t->session, t->sequence, t->filled, err);
 }
 
 static ffai_status decode(double *seconds, tuner *t, int tokens, ffai_error *err)
@@ -79,25 +124,39 @@ static ffai_status decode(double *seconds, tuner *t, int tokens, ffai_error *err
     const double begun = ffai__now();
     for (int i = 0; i < tokens; i++)
         FFAI__TRY(ffai_step_submit(t->session, &row, 1, err));
+    FFAI__TRY(ffai_step_collect(NULL, NULL, t->session, err));
     *seconds = ffai__now() - begun;
-    return ffai_sequence_truncate(t->session, t->sequence, 0, err);
+    return ffai_sequence_truncate(t->session, t->sequence, t->filled, err);
 }
 
 static double lost_so_far(const tuner *t)
 {
-    return t->session->model->backend->lost(t->session->run);
+    const ffai__backend *backend = t->session->model->backend;
+    return backend->lost ? backend->lost(t->session->run) : 0;
+}
+
+/* A step of each kind, which has what the values need made. */
+static ffai_status make_ready(tuner *t, size_t chunk, const bool bears_on[WORKS], ffai_error *err)
+{
+    double ignored = 0;
+    if (bears_on[PREFILL])
+        FFAI__TRY(prefill(&ignored, t, chunk < t->num_rows ? chunk : t->num_rows, chunk, err));
+    return bears_on[DECODE] ? decode(&ignored, t, 1, err) : FFAI_OK;
 }
 
 /* One of each kind of work that the parameter bears on. */
 static ffai_status take_sample(sample *s, tuner *t, const ffai__tuning *tuning, const bool bears_on[WORKS],
                                ffai_error *err)
 {
+    const size_t chunk = chunk_of(t, tuning);
     *s = (sample){.disturbed = false};
     FFAI__TRY(retune(t, tuning, err));
+    if (t->effort->makes_ready)
+        FFAI__TRY(make_ready(t, chunk, bears_on, err));
     for (work w = 0; w < WORKS; w++) {
         const double lost_before = lost_so_far(t);
         if (bears_on[w])
-            FFAI__TRY(w == PREFILL ? prefill(&s->seconds[w], t, t->num_rows, err)
+            FFAI__TRY(w == PREFILL ? prefill(&s->seconds[w], t, t->num_rows, chunk, err)
                                    : decode(&s->seconds[w], t, t->num_tokens, err));
         s->disturbed = s->disturbed || lost_so_far(t) - lost_before > MOST_LOST * s->seconds[w];
     }
@@ -112,13 +171,28 @@ static double clamp(double value, double least, double most)
 /* How many rows and tokens make a sample. The first steps warm everything up. */
 static ffai_status size_samples(tuner *t, ffai_error *err)
 {
+    const effort *e = t->effort;
     double seconds = 0;
-    FFAI__TRY(prefill(&seconds, t, LEAST_ROWS, err));
-    FFAI__TRY(prefill(&seconds, t, LEAST_ROWS, err));
-    t->num_rows = (size_t)clamp(PREFILL_SECONDS / seconds * LEAST_ROWS, LEAST_ROWS, MOST_ROWS) / ROW_STEP * ROW_STEP;
-    FFAI__TRY(decode(&seconds, t, LEAST_TOKENS, err));
-    FFAI__TRY(decode(&seconds, t, LEAST_TOKENS, err));
-    t->num_tokens = (int)clamp(DECODE_SECONDS / seconds * LEAST_TOKENS, LEAST_TOKENS, MOST_TOKENS);
+    for (int i = 0; i < 2; i++)
+        FFAI__TRY(prefill(&seconds, t, e->least_rows, chunk_of(t, &t->best), err));
+    const double rows = (double)e->least_rows, tokens = (double)e->least_tokens;
+    t->num_rows =
+        (size_t)clamp(e->prefill_seconds / seconds * rows, rows, (double)e->most_rows) / e->row_step * e->row_step;
+    for (int i = 0; i < 2; i++)
+        FFAI__TRY(decode(&seconds, t, e->least_tokens, err));
+    t->num_tokens = (int)clamp(e->decode_seconds / seconds * tokens, tokens, e->most_tokens);
+    return FFAI_OK;
+}
+
+/* Have so many tokens stay in the sequence. */
+static ffai_status fill_context(tuner *t, int64_t tokens, ffai_error *err)
+{
+    if (tokens == t->filled)
+        return FFAI_OK;
+    FFAI__TRY(ffai_sequence_truncate(t->session, t->sequence, 0, err));
+    if (tokens)
+        FFAI__TRY(submit_rows(t, (size_t)tokens, chunk_of(t, &t->best), err));
+    t->filled = tokens;
     return FFAI_OK;
 }
 
@@ -129,15 +203,19 @@ static ffai_status size_samples(tuner *t, ffai_error *err)
 typedef struct candidates {
     int count;
     bool bears_on[WORKS]; /* prefill, decode */
+    bool deep;            /* behind a long context */
     bool eighths;
     int32_t values[MOST_CANDIDATES];
 } candidates;
 
 static const candidates worth_trying[FFAI__NUM_TUNABLES] = {
-    [FFAI__TUNABLE_threads] = {3, {true, true}, true, {7, 6, 4}},
-    [FFAI__TUNABLE_row_block] = {2, {true, false}, true, {2, 16}},
-    [FFAI__TUNABLE_tile_block_bytes] = {2, {true, false}, true, {4, 16}},
-    [FFAI__TUNABLE_fetch_ahead] = {4, {false, true}, false, {0, 2048, 4096, 8192}},
+    [FFAI__TUNABLE_threads] = {3, {true, true}, false, true, {7, 6, 4}},
+    [FFAI__TUNABLE_row_block] = {2, {true, false}, false, true, {2, 16}},
+    [FFAI__TUNABLE_tile_block_bytes] = {2, {true, false}, false, true, {4, 16}},
+    [FFAI__TUNABLE_fetch_ahead] = {4, {false, true}, false, false, {0, 2048, 4096, 8192}},
+    [FFAI__TUNABLE_row_blocks] = {4, {false, true}, false, false, {1, 2, 3, 4}},
+    [FFAI__TUNABLE_attend_blocks] = {4, {false, true}, true, false, {1, 2, 3, 4}},
+    [FFAI__TUNABLE_step_rows] = {4, {true, false}, false, false, {512, 1024, 2048, 4096}},
 };
 
 static int by_size(const void *left, const void *right)
@@ -267,11 +345,20 @@ static int add_value(candidate *all, int count, int32_t value, int32_t usual)
     return count + 1;
 }
 
+/* Whether the model's backend has the parameter, and nobody else has said what it is. */
+static bool is_free(const ffai_model *model, ffai__tunable_index parameter)
+{
+    return ffai__tunable_is_of(parameter, model->backend->name) &&
+           (parameter != FFAI__TUNABLE_step_rows || model->parameters.prefill_step_size.source != FFAI_FROM_CHECKPOINT);
+}
+
 static int find_candidates(candidate all[MOST_CANDIDATES], const tuner *t, ffai__tunable_index parameter)
 {
     const candidates *c = &worth_trying[parameter];
     const int32_t usual = ffai__tuning_get(&t->best, parameter);
     int count = 0;
+    if (!is_free(t->session->model, parameter))
+        return 0;
     for (int i = 0; i < c->count; i++) {
         const int32_t value = c->eighths ? usual * c->values[i] / 8 : c->values[i];
         if (value > 0 || !c->eighths)
@@ -284,6 +371,7 @@ static ffai_status tune_parameter(tuner *t, ffai__tunable_index parameter, ffai_
 {
     candidate all[MOST_CANDIDATES];
     const int count = find_candidates(all, t, parameter);
+    FFAI__TRY(fill_context(t, worth_trying[parameter].deep ? t->depth : 0, err));
     for (int i = 0; i < count; i++)
         FFAI__TRY(try_candidate(&all[i], t, parameter, err));
     const candidate *best = find_best(all, count);
@@ -305,21 +393,58 @@ static ffai_status tune_all(tuner *t, ffai_error *err)
     return FFAI_OK;
 }
 
+/* As deep as memory allows. */
+static ffai_status open_session(tuner *t, ffai_model *model, ffai_error *err)
+{
+    const effort *e = t->effort;
+    ffai_status status = FFAI_E_MEMORY;
+    for (t->depth = e->depth; status == FFAI_E_MEMORY; t->depth /= 2) {
+        const int64_t deepest = t->depth + e->most_tokens;
+        const ffai_session_options opening = {
+            .context = deepest > (int64_t)e->most_rows ? deepest : (int64_t)e->most_rows,
+            .max_sequences = 1,
+            .max_rows = (int32_t)e->most_chunk,
+            .max_outputs = 1,
+        };
+        status = ffai_session_open(&t->session, model, &opening, err);
+        if (status == FFAI_OK || t->depth == 0)
+            return status;
+    }
+    return status;
+}
+
+/* Values as they are in force, rather than what stands for "as usual". */
+static void find_values_in_force(ffai__tuning *tuning, const ffai_model *model)
+{
+    model->backend->tuning(tuning, model->plan);
+    if (ffai__tunable_is_of(FFAI__TUNABLE_step_rows, model->backend->name))
+        tuning->step_rows = (int32_t)model->parameters.prefill_step_size.value;
+}
+
+/* What was not changed stays as usual, whatever that is at another time. */
+static void keep_changes(ffai__tuning *found, const ffai__tuning *in_force, const ffai__tuning *best)
+{
+    *found = ffai__tuning_usual;
+    for (size_t i = 0; i < FFAI__NUM_TUNABLES; i++) {
+        const int32_t value = ffai__tuning_get(best, i);
+        if (value != ffai__tuning_get(in_force, i))
+            ffai__tuning_set(found, i, value);
+    }
+}
+
 static ffai_status search(ffai__tuning *found, ffai_model *model, const ffai_tune_options *options, ffai_error *err)
 {
-    const ffai_session_options opening = {
-        .context = MOST_ROWS, .max_sequences = 1, .max_rows = MOST_ROWS, .max_outputs = 1};
-    tuner t = {.options = options, .rows = ffai__calloc(MOST_ROWS, sizeof *t.rows)};
+    const effort *e = model->backend->ahead ? &on_device : &on_processor;
+    tuner t = {.options = options, .effort = e, .rows = ffai__calloc(e->most_chunk, sizeof *t.rows)};
+    ffai__tuning in_force;
     if (!t.rows)
-        return ffai__fail_memory(err, "tuning", MOST_ROWS * sizeof *t.rows);
-    model->backend->tuning(&t.best, model->plan);
-    const int32_t usual_threads = t.best.threads;
-    ffai_status status = ffai_session_open(&t.session, model, &opening, err);
+        return ffai__fail_memory(err, "tuning", e->most_chunk * sizeof *t.rows);
+    find_values_in_force(&in_force, model);
+    t.best = in_force;
+    ffai_status status = open_session(&t, model, err);
     if (status == FFAI_OK)
         status = tune_all(&t, err);
-    *found = t.best;
-    if (found->threads == usual_threads)
-        found->threads = ffai__tuning_usual.threads;
+    keep_changes(found, &in_force, &t.best);
     ffai_session_close(t.session);
     ffai__free(t.rows);
     return status;

@@ -43,7 +43,8 @@ ffai_status ffai__tuning_file_of(ffai__tuning_file *file, const ffai_model *mode
     uint64_t program = 0;
     char below[sizeof folder_below + HASH_DIGITS + sizeof ".json"];
     FFAI__TRY(hash_program(&program, model, err));
-    FFAI__TRY(model->backend->identify(&file->threads, file->device, sizeof file->device, err));
+    FFAI__TRY(model->backend->identify(&file->threads, file->device, sizeof file->device, model->device, err));
+    file->backend = model->backend->name;
     snprintf(file->program, sizeof file->program, "%016llx", (unsigned long long)program);
     const uint64_t key = hash(hash(program, file->device), ffai_version());
     snprintf(below, sizeof below, "%s%016llx.json", folder_below, (unsigned long long)key);
@@ -92,8 +93,10 @@ static ffai_status read_document(ffai__tuning *tuning, const json_t *document, c
     const json_t *values = ffai__json_field(document, "values");
     if (!json_is_object(values))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"values\": must be an object", file->path);
-    for (size_t i = 0; i < FFAI__NUM_TUNABLES; i++)
-        FFAI__TRY(read_value(tuning, i, values, file, err));
+    for (size_t i = 0; i < FFAI__NUM_TUNABLES; i++) {
+        if (ffai__tunable_is_of(i, file->backend))
+            FFAI__TRY(read_value(tuning, i, values, file, err));
+    }
     return FFAI_OK;
 }
 
@@ -111,11 +114,12 @@ ffai_status ffai__tuning_file_read(ffai__tuning *tuning, const ffai__tuning_file
 
 /* --- writing and removing --- */
 
-static json_t *json_of_values(const ffai__tuning *tuning)
+static json_t *json_of_values(const ffai__tuning *tuning, const char *backend)
 {
     json_t *values = json_object();
     for (size_t i = 0; values && i < FFAI__NUM_TUNABLES; i++) {
-        if (json_object_set_new(values, ffai__tunables[i].name, json_integer(ffai__tuning_get(tuning, i))) != 0) {
+        if (ffai__tunable_is_of(i, backend) &&
+            json_object_set_new(values, ffai__tunables[i].name, json_integer(ffai__tuning_get(tuning, i))) != 0) {
             json_decref(values);
             return NULL;
         }
@@ -141,7 +145,7 @@ ffai_status ffai__tuning_file_prepare(const ffai__tuning_file *file, ffai_error 
 ffai_status ffai__tuning_file_write(const ffai__tuning_file *file, const ffai__tuning *tuning, ffai_error *err)
 {
     json_t *document = json_pack("{s:s, s:s, s:s, s:o}", "version", ffai_version(), "device", file->device, "program",
-                                 file->program, "values", json_of_values(tuning));
+                                 file->program, "values", json_of_values(tuning, file->backend));
     char *text = document ? ffai__json_dump(document, JSON_INDENT(1)) : NULL;
     json_decref(document);
     if (!text)
@@ -214,7 +218,7 @@ static void note_values(ffai_model *model, const char *path)
     const size_t size = sizeof model->tuning_note;
     for (size_t i = 0; i < FFAI__NUM_TUNABLES; i++) {
         const int32_t value = ffai__tuning_get(&model->tuning, i);
-        if (value != ffai__tunables[i].usual && used < size)
+        if (ffai__tunable_is_of(i, model->backend->name) && value != ffai__tunables[i].usual && used < size)
             used += (size_t)snprintf(note + used, size - used, "%s %d, ", ffai__tunables[i].name, value);
     }
     if (used < size)

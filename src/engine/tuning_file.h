@@ -1,4 +1,4 @@
-/* Values that ffai tune found, kept in the user's cache: one file for each machine, program and version. */
+/* Values that ffai tune found, kept in the user's cache: one file for each device, program and version. */
 #ifndef FFAI_ENGINE_TUNING_FILE_H
 #define FFAI_ENGINE_TUNING_FILE_H
 
@@ -7,6 +7,7 @@
 /* Where a model's values are kept, and what the file must say to be about it. Free with ffai__tuning_file_free. */
 typedef struct ffai__tuning_file {
     char *path;
+    const char *backend; /* whose values they are */
     char device[256];
     int threads;      /* where nobody asks for a number: a file cannot want more */
     char program[17]; /* a hash of the listing, in hexadecimal digits */
@@ -17,7 +18,7 @@ ffai_status ffai__tuning_file_of(ffai__tuning_file *file, const ffai_model *mode
 void ffai__tuning_file_free(ffai__tuning_file *file);
 
 /* Read it as hostile input. FFAI_E_NOT_FOUND if there is none; FFAI_E_FORMAT, naming the field, if it is not what
- * ffai__tuning_file_write writes for this machine, program and version. */
+ * ffai__tuning_file_write writes for this device, program and version. */
 ffai_status ffai__tuning_file_read(ffai__tuning *tuning, const ffai__tuning_file *file, ffai_error *err);
 /* FFAI_E_IO, with advice, if the file's folder cannot be made or the file not be written there. */
 ffai_status ffai__tuning_file_prepare(const ffai__tuning_file *file, ffai_error *err);

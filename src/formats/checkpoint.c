@@ -332,6 +332,24 @@ uint64_t ffai__checkpoint_bytes(const ffai__checkpoint *checkpoint)
     return bytes;
 }
 
+static void forget(const ffai__checkpoint *checkpoint, const void *bytes, uint64_t size)
+{
+    for (size_t i = 0; i < checkpoint->shard_count && bytes; i++) {
+        if (checkpoint->shards[i].map)
+            ffai__file_map_forget(checkpoint->shards[i].map, bytes, size);
+    }
+}
+
+void ffai__checkpoint_forget(const ffai__checkpoint *checkpoint, const ffai__weight *weight)
+{
+    forget(checkpoint, weight->data, ffai__weight_row_bytes(weight) * (uint64_t)weight->rows);
+    if (weight->packing != FFAI__MLX_AFFINE)
+        return;
+    const uint64_t groups = (uint64_t)(weight->columns / weight->group_size) * (uint64_t)weight->rows;
+    forget(checkpoint, weight->scales, groups * ffai__dtype_size(weight->scale_dtype));
+    forget(checkpoint, weight->biases, groups * ffai__dtype_size(weight->scale_dtype));
+}
+
 ffai_status ffai__checkpoint_check(const ffai__checkpoint *checkpoint, ffai_error *err)
 {
     for (size_t i = 0; i < checkpoint->shard_count; i++) {

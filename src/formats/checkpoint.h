@@ -51,6 +51,9 @@ const ffai__weight *ffai__checkpoint_find(const ffai__checkpoint *checkpoint, co
 /* Bytes of all weights as stored. */
 uint64_t ffai__checkpoint_bytes(const ffai__checkpoint *checkpoint);
 
+/* Let go of the memory that reading this weight's mapped bytes has taken: reading it again takes it from the file. */
+void ffai__checkpoint_forget(const ffai__checkpoint *checkpoint, const ffai__weight *weight);
+
 /* FFAI_E_IO once a mapped file was truncated under us. Cheap: call it after every step that read weights. */
 ffai_status ffai__checkpoint_check(const ffai__checkpoint *checkpoint, ffai_error *err);
 

@@ -32,11 +32,11 @@ typedef unsigned long long number; /* for %llu */
     X(7, Q5_1, 32, 24, true, FFAI__GGUF_Q5_1, FFAI__F16, 5)                                                            \
     X(8, Q8_0, 32, 34, true, FFAI__GGUF_Q8_0, FFAI__F16, 8)                                                            \
     X(9, Q8_1, 32, 36, false, FFAI__DENSE, FFAI__U8, 0)                                                                \
-    X(10, Q2_K, 256, 84, false, FFAI__DENSE, FFAI__U8, 0)                                                              \
-    X(11, Q3_K, 256, 110, false, FFAI__DENSE, FFAI__U8, 0)                                                             \
-    X(12, Q4_K, 256, 144, false, FFAI__DENSE, FFAI__U8, 0)                                                             \
-    X(13, Q5_K, 256, 176, false, FFAI__DENSE, FFAI__U8, 0)                                                             \
-    X(14, Q6_K, 256, 210, false, FFAI__DENSE, FFAI__U8, 0)                                                             \
+    X(10, Q2_K, 256, 84, true, FFAI__GGUF_Q2_K, FFAI__F32, 2)                                                          \
+    X(11, Q3_K, 256, 110, true, FFAI__GGUF_Q3_K, FFAI__F32, 3)                                                         \
+    X(12, Q4_K, 256, 144, true, FFAI__GGUF_Q4_K, FFAI__F32, 4)                                                         \
+    X(13, Q5_K, 256, 176, true, FFAI__GGUF_Q5_K, FFAI__F32, 5)                                                         \
+    X(14, Q6_K, 256, 210, true, FFAI__GGUF_Q6_K, FFAI__F32, 6)                                                         \
     X(15, Q8_K, 256, 292, false, FFAI__DENSE, FFAI__U8, 0)                                                             \
     X(16, IQ2_XXS, 256, 66, false, FFAI__DENSE, FFAI__U8, 0)                                                           \
     X(17, IQ2_XS, 256, 74, false, FFAI__DENSE, FFAI__U8, 0)                                                            \
@@ -291,6 +291,7 @@ static ffai_status read_tensor_type(ffai__gguf_tensor *tensor, reader *in)
 
 static ffai_status read_tensor(ffai__gguf_tensor *tensor, reader *in, uint64_t alignment)
 {
+    tensor->what = in->what;
     FFAI__TRY(read_name(tensor, in));
     FFAI__TRY(read_dimensions(tensor, in));
     FFAI__TRY(read_tensor_type(tensor, in));

@@ -35,6 +35,7 @@ typedef struct ffai__gguf_field {
 } ffai__gguf_field;
 
 typedef struct ffai__gguf_tensor {
+    const char *what;  /* names its file in errors */
     char *name;        /* as the file has it */
     ffai__shape shape; /* outermost first: the reverse of the file's order */
     const char *type;  /* "Q4_0" */

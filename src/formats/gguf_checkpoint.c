@@ -6,6 +6,8 @@
 #include "contents.h"
 #include "gguf_documents.h"
 #include "gguf_names.h"
+#include "gguf_parts.h"
+#include "k_block.h"
 
 enum { NAME_ROOM = 320 };
 
@@ -56,7 +58,7 @@ static ffai_status name_weight(ffai__weight *weight, ffai__gguf_role *role, cons
     char name[NAME_ROOM];
     if (!ffai__gguf_name(name, sizeof name, role, tensor->name))
         return ffai__fail(in->err, FFAI_E_UNSUPPORTED, "%s: tensor \"%s\" has no place in architecture %s",
-                          in->file->what, tensor->name, in->family->name);
+                          tensor->what, tensor->name, in->family->name);
     char *copy = ffai__checkpoint_own(in->checkpoint, strlen(name) + 1);
     if (!copy)
         return ffai__fail_memory(in->err, name, sizeof name);
@@ -71,9 +73,9 @@ static ffai_status build_weight(ffai__entry *entry, const source *in, const ffai
     ffai__weight *weight = &entry->weight;
     if (!tensor->supported)
         return ffai__fail(in->err, FFAI_E_UNSUPPORTED,
-                          "%s: tensor \"%s\": type %s is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 and "
-                          "Q8_0 are: use a file quantized so",
-                          in->file->what, tensor->name, tensor->type);
+                          "%s: tensor \"%s\": type %s is not supported; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, "
+                          "Q8_0 and Q2_K to Q6_K are: use a file quantized so",
+                          tensor->what, tensor->name, tensor->type);
     FFAI__TRY(name_weight(weight, &role, in, tensor));
     entry->shape = tensor->shape;
     ffai__shape_apply(weight, &tensor->shape);
@@ -83,10 +85,10 @@ static ffai_status build_weight(ffai__entry *entry, const source *in, const ffai
     if (ffai__weight_is_affine(weight)) {
         if (weight->rank < 2)
             return ffai__fail(in->err, FFAI_E_UNSUPPORTED, "%s: tensor \"%s\": a vector of %s is not supported",
-                              in->file->what, tensor->name, tensor->type);
+                              tensor->what, tensor->name, tensor->type);
         weight->bits = tensor->bits;
-        weight->group_size = 32;
-        weight->scale_dtype = FFAI__F16;
+        weight->group_size = ffai__packing_is_k(weight->packing) ? ffai__k_group_size(weight->packing) : 32;
+        weight->scale_dtype = tensor->dtype;
     }
     if (role != FFAI__GGUF_OTHER && in->family->interleaved)
         return set_row_order(weight, in, role);
@@ -111,10 +113,8 @@ static ffai_status build_weights(source *in)
     return FFAI_OK;
 }
 
-ffai_status ffai__gguf_checkpoint_read_bytes(ffai__checkpoint *checkpoint, const uint8_t *bytes, uint64_t size,
-                                             bool documents_only, ffai_error *err)
+static ffai_status fill(ffai__checkpoint *checkpoint, bool documents_only, ffai_error *err)
 {
-    FFAI__TRY(ffai__gguf_parse(&checkpoint->gguf, bytes, size, checkpoint->path, err));
     FFAI__TRY(ffai__gguf_config(&checkpoint->config, checkpoint->gguf, err));
     FFAI__TRY(ffai__gguf_generation_config(&checkpoint->generation_config, checkpoint->gguf, err));
     if (documents_only)
@@ -123,10 +123,20 @@ ffai_status ffai__gguf_checkpoint_read_bytes(ffai__checkpoint *checkpoint, const
     return build_weights(&in);
 }
 
+ffai_status ffai__gguf_checkpoint_read_bytes(ffai__checkpoint *checkpoint, const uint8_t *bytes, uint64_t size,
+                                             bool documents_only, ffai_error *err)
+{
+    FFAI__TRY(ffai__gguf_parse(&checkpoint->gguf, bytes, size, checkpoint->path, err));
+    FFAI__TRY(ffai__gguf_refuse_parts(checkpoint->gguf, err));
+    return fill(checkpoint, documents_only, err);
+}
+
 ffai_status ffai__gguf_checkpoint_read(ffai__checkpoint *checkpoint, bool documents_only, ffai_error *err)
 {
     ffai__shard *shard = NULL;
     FFAI__TRY(ffai__checkpoint_map(&shard, checkpoint, checkpoint->path, err));
-    return ffai__gguf_checkpoint_read_bytes(checkpoint, ffai__file_map_data(shard->map),
-                                            ffai__file_map_size(shard->map), documents_only, err);
+    FFAI__TRY(ffai__gguf_parse(&checkpoint->gguf, ffai__file_map_data(shard->map), ffai__file_map_size(shard->map),
+                               checkpoint->path, err));
+    FFAI__TRY(ffai__gguf_join_parts(checkpoint, err));
+    return fill(checkpoint, documents_only, err);
 }

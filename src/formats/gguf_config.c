@@ -30,14 +30,8 @@ ffai_status ffai__gguf_family_of(const ffai__gguf_family **out, const ffai__gguf
 {
     ffai__text name = {"", 0};
     FFAI__TRY(ffai__gguf_get_text(&name, file, "general.architecture", err));
-    int64_t parts = 1;
-    FFAI__TRY(ffai__gguf_get_int(&parts, file, "split.count", 0, MOST, err));
-    if (parts > 1)
-        return ffai__fail(err, FFAI_E_UNSUPPORTED,
-                          "%s: is one of %lld parts of a model: merge them into one file first (gguf-split --merge)",
-                          file->what, (long long)parts);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        if (strlen(families[i].name) == name.size && memcmp(families[i].name, name.data, name.size) == 0) {
+        if (ffai__text_is(&name, families[i].name)) {
             *out = &families[i];
             return FFAI_OK;
         }
@@ -137,6 +131,21 @@ static ffai_status add_identity(builder *b)
     return set(b, "model_type", json_string(b->family->model_type));
 }
 
+/* Values as long as keys, or it is another model. */
+static ffai_status check_value_length(const builder *b)
+{
+    int64_t length = 0;
+    char key[96];
+    full_key(key, b, "attention.value_length");
+    FFAI__TRY(ffai__gguf_get_int(&length, b->file, key, 1, MOST, b->err));
+    const int64_t keys = json_integer_value(json_object_get(b->object, "head_dim"));
+    if (length && keys && length != keys)
+        return ffai__fail(b->err, FFAI_E_UNSUPPORTED,
+                          "%s: key \"%s\": values of %lld numbers beside keys of %lld are not supported", b->file->what,
+                          key, (long long)length, (long long)keys);
+    return FFAI_OK;
+}
+
 static ffai_status add_sizes(const builder *b)
 {
     int64_t heads = 0;
@@ -152,7 +161,7 @@ static ffai_status add_sizes(const builder *b)
     FFAI__TRY(set(b, "num_key_value_heads", json_integer(kv_heads)));
     if (!json_object_get(b->object, "head_dim"))
         FFAI__TRY(copy_family_int(b, "head_dim", "rope.dimension_count"));
-    return FFAI_OK;
+    return check_value_length(b);
 }
 
 /* Rope over fewer dimensions than the head has is another model. */
@@ -184,7 +193,8 @@ static ffai_status add_tensor_facts(const builder *b)
         FFAI__TRY(set(b, "vocab_size", json_integer((json_int_t)tokens->count)));
     const bool tied = !ffai__gguf_tensor_find(b->file, "output.weight");
     FFAI__TRY(set(b, "tie_word_embeddings", json_boolean(tied)));
-    if (b->family->interleaved && ffai__gguf_tensor_find(b->file, "blk.0.attn_q.bias"))
+    /* Qwen 2 has biases without being told. */
+    if (strcmp(b->family->model_type, "qwen2") != 0 && ffai__gguf_tensor_find(b->file, "blk.0.attn_q.bias"))
         FFAI__TRY(set(b, "attention_bias", json_true()));
     if (ffai__gguf_tensor_find(b->file, "blk.0.ffn_down.bias"))
         FFAI__TRY(set(b, "mlp_bias", json_true()));
@@ -258,21 +268,31 @@ static ffai_status add_yarn(const builder *scaling, double factor)
     return set(scaling, "attention_factor", json_real(multiplier * (0.1 * log(factor) + 1.0)));
 }
 
-static ffai_status fill_scaling(const builder *scaling, const char *type)
+/* Files of old have rope.scale_linear instead; 0 is as good as 1. */
+static ffai_status read_factor(double *factor, const builder *b)
 {
-    double factor = 1.0;
     char key[96];
-    full_key(key, scaling, "rope.scaling.factor");
-    FFAI__TRY(ffai__gguf_get_number(&factor, scaling->file, key, scaling->err));
+    *factor = 0.0;
+    full_key(key, b, "rope.scale_linear");
+    FFAI__TRY(ffai__gguf_get_number(factor, b->file, key, b->err));
+    full_key(key, b, "rope.scaling.factor");
+    FFAI__TRY(ffai__gguf_get_number(factor, b->file, key, b->err));
+    if (*factor == 0.0)
+        *factor = 1.0;
+    return FFAI_OK;
+}
+
+static ffai_status fill_scaling(const builder *scaling, const char *type, double factor)
+{
     FFAI__TRY(set(scaling, "rope_type", json_string(type)));
     FFAI__TRY(set(scaling, "factor", json_real(factor)));
     return strcmp(type, "yarn") == 0 ? add_yarn(scaling, factor) : FFAI_OK;
 }
 
-static ffai_status add_named_scaling(const builder *b, const ffai__text *type)
+static ffai_status add_named_scaling(const builder *b, const ffai__text *type, double factor)
 {
-    const bool yarn = type->size == 4 && memcmp(type->data, "yarn", 4) == 0;
-    if (!yarn && !(type->size == 6 && memcmp(type->data, "linear", 6) == 0))
+    const bool yarn = ffai__text_is(type, "yarn");
+    if (!yarn && !ffai__text_is(type, "linear"))
         return ffai__fail(b->err, FFAI_E_UNSUPPORTED,
                           "%s: key \"%s.rope.scaling.type\": \"%.*s\" is not supported; none, linear and yarn are",
                           b->file->what, b->family->name, type->size < 64 ? (int)type->size : 64, type->data);
@@ -280,7 +300,7 @@ static ffai_status add_named_scaling(const builder *b, const ffai__text *type)
     scaling.object = json_object();
     if (!scaling.object)
         return ffai__fail_memory(b->err, "rope_scaling", 0);
-    ffai_status status = fill_scaling(&scaling, yarn ? "yarn" : "linear");
+    ffai_status status = fill_scaling(&scaling, yarn ? "yarn" : "linear", factor);
     if (status == FFAI_OK)
         status = set(b, "rope_scaling", json_incref(scaling.object));
     json_decref(scaling.object);
@@ -289,18 +309,24 @@ static ffai_status add_named_scaling(const builder *b, const ffai__text *type)
 
 static ffai_status add_rope(const builder *b)
 {
-    ffai__text type = {"none", 4};
+    ffai__text type = {"linear", 6};
     char key[96];
+    double factor = 1.0;
     full_key(key, b, "rope.scaling.type");
     FFAI__TRY(check_rope_width(b));
     FFAI__TRY(copy_family_number(b, "rope_theta", "rope.freq_base"));
     FFAI__TRY(ffai__gguf_get_text(&type, b->file, key, b->err));
+    FFAI__TRY(read_factor(&factor, b));
     const ffai__gguf_tensor *table = ffai__gguf_tensor_find(b->file, "rope_freqs.weight");
+    const bool none = ffai__text_is(&type, "none");
+    const bool plain = none || (factor == 1.0 && ffai__text_is(&type, "linear"));
+    if (table && !plain)
+        return ffai__fail(b->err, FFAI_E_UNSUPPORTED,
+                          "%s: key \"%s\": a scaling besides the table rope_freqs.weight is not supported",
+                          b->file->what, key);
     if (table)
         return add_rope_table(b, table);
-    if (type.size == 4 && memcmp(type.data, "none", 4) == 0)
-        return FFAI_OK;
-    return add_named_scaling(b, &type);
+    return plain ? FFAI_OK : add_named_scaling(b, &type, factor);
 }
 
 static ffai_status fill_config(builder *b)

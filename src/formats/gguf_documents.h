@@ -14,6 +14,17 @@ typedef struct ffai__gguf_family {
     bool interleaved; /* q's and k's rows are stored with the rotary halves interleaved */
 } ffai__gguf_family;
 
+/* tokenizer.ggml.token_type */
+enum {
+    FFAI__GGUF_TOKEN_UNDEFINED = 0, /* as good as normal */
+    FFAI__GGUF_TOKEN_NORMAL = 1,
+    FFAI__GGUF_TOKEN_UNKNOWN = 2,
+    FFAI__GGUF_TOKEN_CONTROL = 3,
+    FFAI__GGUF_TOKEN_USER_DEFINED = 4,
+    FFAI__GGUF_TOKEN_UNUSED = 5,
+    FFAI__GGUF_TOKEN_BYTE = 6,
+};
+
 /* The family of general.architecture; FFAI_E_UNSUPPORTED, naming it, for others. */
 ffai_status ffai__gguf_family_of(const ffai__gguf_family **out, const ffai__gguf *file, ffai_error *err);
 
@@ -30,8 +41,8 @@ ffai_status ffai__gguf_generation_config(json_t **out, const ffai__gguf *file, f
 ffai_status ffai__gguf_tokenizer_config(json_t **out, const ffai__gguf *file, ffai_error *err);
 
 /* tokenizer.json as bytes, freed with ffai__free; where lists is not NULL, without vocabulary and merges, which come
- * there. FFAI_E_NOT_FOUND if the file has no tokenizer, FFAI_E_UNSUPPORTED for models and pre-tokenizers that are not
- * known, by name. */
+ * there (of the model llama, ranks). FFAI_E_NOT_FOUND if the file has no tokenizer, FFAI_E_UNSUPPORTED for models and
+ * pre-tokenizers that are not known, by name. */
 ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists, const ffai__gguf *file,
                                       ffai_error *err);
 

@@ -1,4 +1,5 @@
-/* tokenizer.json, rebuilt from a GGUF file's tokens, merges, token types and the name of its pre-tokenizer. */
+/* tokenizer.json, rebuilt from a GGUF file's tokens, merges or scores, token types and the name of its pre-tokenizer.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,10 +7,8 @@
 #include "buffer.h"
 #include "gguf_documents.h"
 #include "gguf_pre_tokenizer.h"
+#include "gguf_scores.h"
 #include "utf8.h"
-
-/* tokenizer.ggml.token_type */
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_UNUSED = 5 };
 
 typedef struct {
     ffai__buffer json;
@@ -24,17 +23,17 @@ typedef struct {
 
 static bool is_special(int64_t type)
 {
-    return type == TYPE_CONTROL || type == TYPE_UNKNOWN;
+    return type == FFAI__GGUF_TOKEN_CONTROL || type == FFAI__GGUF_TOKEN_UNKNOWN;
 }
 
 static bool is_added(int64_t type)
 {
-    return is_special(type) || type == TYPE_USER_DEFINED;
+    return is_special(type) || type == FFAI__GGUF_TOKEN_USER_DEFINED;
 }
 
 static int64_t type_of(const writer *w, uint64_t id)
 {
-    return w->types ? ffai__gguf_element_int(w->types, id) : TYPE_NORMAL;
+    return w->types ? ffai__gguf_element_int(w->types, id) : FFAI__GGUF_TOKEN_NORMAL;
 }
 
 /* Bytes from the start that JSON takes as they are. */
@@ -145,17 +144,21 @@ static ffai_status check_differ(const writer *w, size_t from)
     return status;
 }
 
-/* Hugging Face keeps added tokens behind the model's vocabulary out of it, those within it in both. */
+/* Hugging Face keeps added tokens behind the model's vocabulary out of it, those within it in both. Their ids follow on
+ * from the number of its tokens, so where unused tokens leave a gap in the ids, all are in both. */
 static size_t find_added(const writer *w)
 {
-    size_t from = w->lists.num_tokens;
-    while (from > 0) {
-        const int64_t type = type_of(w, from - 1);
-        if (!is_added(type) && type != TYPE_UNUSED)
-            break;
+    size_t end = w->lists.num_tokens;
+    while (end > 0 && type_of(w, end - 1) == FFAI__GGUF_TOKEN_UNUSED)
+        end--;
+    size_t from = end;
+    while (from > 0 && is_added(type_of(w, from - 1)))
         from--;
+    for (size_t id = 0; id < from; id++) {
+        if (type_of(w, id) == FFAI__GGUF_TOKEN_UNUSED)
+            return end;
     }
-    return from;
+    return w->pre->by_scores ? end : from; /* SentencePiece has no others */
 }
 
 static ffai_status read_tokens(writer *w, const ffai__gguf_field *tokens)
@@ -164,7 +167,7 @@ static ffai_status read_tokens(writer *w, const ffai__gguf_field *tokens)
     FFAI__TRY(read_list(&w->lists.tokens, w, tokens, key));
     w->lists.num_tokens = (size_t)tokens->count;
     for (size_t id = 0; id < w->lists.num_tokens; id++) {
-        if (type_of(w, id) == TYPE_UNUSED)
+        if (type_of(w, id) == FFAI__GGUF_TOKEN_UNUSED)
             w->lists.tokens[id] = (ffai__text){NULL, 0};
     }
     w->added_from = find_added(w);
@@ -173,27 +176,46 @@ static ffai_status read_tokens(writer *w, const ffai__gguf_field *tokens)
     return check_differ(w, w->apart ? w->added_from : 0);
 }
 
-static ffai_status read_lists(writer *w)
+static ffai_status read_types(writer *w, uint64_t tokens)
 {
-    const char *type_key = "tokenizer.ggml.token_type";
-    const char *merges_key = "tokenizer.ggml.merges";
-    const ffai__gguf_field *tokens = NULL;
+    const char *key = "tokenizer.ggml.token_type";
+    FFAI__TRY(ffai__gguf_get_array(&w->types, w->file, key, FFAI__GGUF_I32, w->err));
+    if (!w->types)
+        return w->pre->by_scores ? ffai__fail(w->err, FFAI_E_FORMAT,
+                                              "%s: key \"%s\" is missing: a tokenizer of the model llama needs it",
+                                              w->file->what, key)
+                                 : FFAI_OK;
+    if (w->types->count != tokens)
+        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": has %llu entries for %llu tokens", w->file->what, key,
+                          (unsigned long long)w->types->count, (unsigned long long)tokens);
+    for (uint64_t id = 0; id < tokens; id++) {
+        const int64_t type = type_of(w, id);
+        if (type < FFAI__GGUF_TOKEN_UNDEFINED || type > FFAI__GGUF_TOKEN_BYTE)
+            return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": entry %llu is %lld, not from 0 to 6",
+                              w->file->what, key, (unsigned long long)id, (long long)type);
+    }
+    return FFAI_OK;
+}
+
+static ffai_status read_merges(writer *w)
+{
+    const char *key = "tokenizer.ggml.merges";
     const ffai__gguf_field *merges = NULL;
-    FFAI__TRY(ffai__gguf_get_array(&tokens, w->file, "tokenizer.ggml.tokens", FFAI__GGUF_STRING, w->err));
-    FFAI__TRY(ffai__gguf_get_array(&merges, w->file, merges_key, FFAI__GGUF_STRING, w->err));
-    FFAI__TRY(ffai__gguf_get_array(&w->types, w->file, type_key, FFAI__GGUF_I32, w->err));
-    if (!tokens)
-        return ffai__fail(w->err, FFAI_E_NOT_FOUND, "%s: has no tokenizer: key \"tokenizer.ggml.tokens\" is missing",
-                          w->file->what);
-    if (w->types && w->types->count != tokens->count)
-        return ffai__fail(w->err, FFAI_E_FORMAT, "%s: key \"%s\": has %llu entries for %llu tokens", w->file->what,
-                          type_key, (unsigned long long)w->types->count, (unsigned long long)tokens->count);
-    FFAI__TRY(read_tokens(w, tokens));
+    FFAI__TRY(ffai__gguf_get_array(&merges, w->file, key, FFAI__GGUF_STRING, w->err));
     if (!merges)
         return FFAI_OK;
-    FFAI__TRY(read_list(&w->lists.merges, w, merges, merges_key));
+    FFAI__TRY(read_list(&w->lists.merges, w, merges, key));
     w->lists.num_merges = (size_t)merges->count;
-    return check_texts(w, w->lists.merges, w->lists.num_merges, merges_key);
+    return check_texts(w, w->lists.merges, w->lists.num_merges, key);
+}
+
+static ffai_status read_lists(writer *w)
+{
+    const ffai__gguf_field *tokens = NULL;
+    FFAI__TRY(ffai__gguf_get_array(&tokens, w->file, "tokenizer.ggml.tokens", FFAI__GGUF_STRING, w->err));
+    FFAI__TRY(read_types(w, tokens->count));
+    FFAI__TRY(read_tokens(w, tokens));
+    return w->pre->by_scores ? ffai__gguf_read_ranks(&w->lists, w->file, w->types, w->err) : read_merges(w);
 }
 
 /* ---- sections ---- */
@@ -233,10 +255,39 @@ static ffai_status put_vocabulary(writer *w)
     return FFAI_OK;
 }
 
+static ffai_status put_pairs(writer *w, const ffai__gguf_merge *merges, size_t count)
+{
+    bool first = true;
+    for (size_t i = 0; i < count; i++) {
+        put_separator(w, &first);
+        ffai__buffer_text(&w->json, "[");
+        FFAI__TRY(put_text(w, &merges[i].left, "tokenizer.ggml.tokens", merges[i].joined));
+        ffai__buffer_text(&w->json, ",");
+        FFAI__TRY(put_text(w, &merges[i].right, "tokenizer.ggml.tokens", merges[i].joined));
+        ffai__buffer_text(&w->json, "]");
+    }
+    return FFAI_OK;
+}
+
+/* What scores amount to, from the tokens that are in the vocabulary. */
+static ffai_status put_derived_merges(writer *w)
+{
+    ffai__gguf_merge *merges = NULL;
+    size_t count = 0;
+    ffai__tokenizer_lists lists = w->lists;
+    lists.num_tokens = w->added_from;
+    FFAI__TRY(ffai__gguf_derive_merges(&merges, &count, &lists, w->file->what, w->err));
+    const ffai_status status = put_pairs(w, merges, count);
+    ffai__free(merges);
+    return status;
+}
+
 static ffai_status put_merges(writer *w)
 {
     bool first = true;
     ffai__buffer_text(&w->json, "\"merges\":[");
+    if (w->pre->by_scores && !w->apart)
+        FFAI__TRY(put_derived_merges(w));
     for (size_t i = 0; i < w->lists.num_merges && !w->apart; i++) {
         put_separator(w, &first);
         FFAI__TRY(put_text(w, &w->lists.merges[i], "tokenizer.ggml.merges", i));
@@ -245,14 +296,35 @@ static ffai_status put_merges(writer *w)
     return FFAI_OK;
 }
 
+/* The token for what has no other, and no bytes either: only a SentencePiece vocabulary has one. */
+static ffai_status put_unknown_token(writer *w)
+{
+    int64_t id = -1;
+    ffai__text token = {NULL, 0};
+    ffai__buffer_text(&w->json, "\"unk_token\":");
+    FFAI__TRY(ffai__gguf_get_int(&id, w->file, "tokenizer.ggml.unknown_token_id", 0, INT32_MAX, w->err));
+    for (size_t i = 0; id < 0 && i < w->lists.num_tokens; i++) {
+        if (type_of(w, i) == FFAI__GGUF_TOKEN_UNKNOWN)
+            id = (int64_t)i;
+    }
+    if (w->pre->by_scores && id >= 0)
+        FFAI__TRY(ffai__gguf_token(&token, w->file, id, "tokenizer.ggml.unknown_token_id", w->err));
+    if (token.data)
+        FFAI__TRY(put_text(w, &token, "tokenizer.ggml.tokens", (uint64_t)id));
+    ffai__buffer_text(&w->json, token.data ? "," : "null,");
+    return FFAI_OK;
+}
+
 static ffai_status put_model(writer *w)
 {
     const char *affix = w->pre->affixes;
+    const char *by_scores = w->pre->by_scores ? "true" : "false";
+    ffai__buffer_text(&w->json, "\"model\":{\"type\":\"BPE\",\"dropout\":null,");
+    FFAI__TRY(put_unknown_token(w));
     ffai__buffer_format(&w->json,
-                        "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-                        "\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":false,"
-                        "\"byte_fallback\":false,\"ignore_merges\":%s,",
-                        affix, affix, w->pre->ignore_merges ? "true" : "false");
+                        "\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,"
+                        "\"byte_fallback\":%s,\"ignore_merges\":%s,",
+                        affix, affix, by_scores, by_scores, w->pre->ignore_merges ? "true" : "false");
     FFAI__TRY(put_vocabulary(w));
     FFAI__TRY(put_merges(w));
     ffai__buffer_text(&w->json, "}");
@@ -354,8 +426,11 @@ static ffai_status put_post_processor(writer *w)
 
 static ffai_status write_tokenizer(writer *w)
 {
-    FFAI__TRY(read_lists(w));
+    if (!ffai__gguf_find(w->file, "tokenizer.ggml.tokens"))
+        return ffai__fail(w->err, FFAI_E_NOT_FOUND, "%s: has no tokenizer: key \"tokenizer.ggml.tokens\" is missing",
+                          w->file->what);
     FFAI__TRY(ffai__gguf_pre_tokenizer_of(&w->pre, w->file, w->err));
+    FFAI__TRY(read_lists(w));
     ffai__buffer_text(&w->json, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     FFAI__TRY(put_added_tokens(w));
     ffai__buffer_format(&w->json, "\"normalizer\":%s,\"pre_tokenizer\":%s,", w->pre->normalizer, w->pre->pre_tokenizer);
@@ -371,7 +446,7 @@ static void hand_out(ffai__tokenizer_lists *lists, writer *w)
 {
     *lists = w->lists;
     lists->num_tokens = w->added_from;
-    w->lists = (ffai__tokenizer_lists){NULL, 0, NULL, 0};
+    w->lists = (ffai__tokenizer_lists){NULL, 0, NULL, 0, NULL};
 }
 
 ffai_status ffai__gguf_tokenizer_json(char **json, size_t *size, ffai__tokenizer_lists *lists, const ffai__gguf *file,

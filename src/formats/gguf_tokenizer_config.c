@@ -7,7 +7,8 @@
 #include "gguf_pre_tokenizer.h"
 #include "utf8.h"
 
-enum { MAX_TEMPLATES = 64 };
+enum { MAX_TEMPLATES = 64, MAX_TEMPLATE_NAME = 127 };
+static const char template_prefix[] = "tokenizer.chat_template."; /* and a name: those beside the default */
 
 typedef struct {
     json_t *object;
@@ -53,35 +54,39 @@ static ffai_status copy_template(const builder *b, json_t *object, const char *f
     return text.size ? set_text(b, object, field, &text, key) : FFAI_OK;
 }
 
-/* tokenizer.chat_templates lists the names of those beside the default. */
-static ffai_status fill_templates(const builder *b, json_t *named, const ffai__gguf_field *names)
+/* Of a field tokenizer.chat_template.NAME. */
+static ffai_status copy_named_template(const builder *b, json_t *named, const ffai__gguf_field *field)
 {
-    const uint8_t *at = names->data;
-    for (uint64_t i = 0; i < names->count; i++) {
-        const ffai__text name = ffai__gguf_next_text(&at, names);
-        char key[160];
-        char field[128];
-        if (name.size >= sizeof field || memchr(name.data, 0, name.size) || names->count > MAX_TEMPLATES)
-            return ffai__fail(b->err, FFAI_E_LIMIT, "%s: key \"tokenizer.chat_templates\": too long", b->file->what);
-        snprintf(field, sizeof field, "%.*s", (int)name.size, name.data);
-        snprintf(key, sizeof key, "tokenizer.chat_template.%s", field);
-        FFAI__TRY(copy_template(b, named, field, key));
+    const ffai__text name = {field->key.data + sizeof template_prefix - 1,
+                             field->key.size - (sizeof template_prefix - 1)};
+    char key[sizeof template_prefix + MAX_TEMPLATE_NAME];
+    if (name.size > MAX_TEMPLATE_NAME || json_object_size(named) >= MAX_TEMPLATES)
+        return ffai__fail(b->err, FFAI_E_LIMIT, "%s: key \"%s…\": more than %d templates, or a name above %d bytes",
+                          b->file->what, template_prefix, MAX_TEMPLATES, MAX_TEMPLATE_NAME);
+    snprintf(key, sizeof key, "%s%.*s", template_prefix, (int)name.size, name.data);
+    if (strlen(key) != field->key.size || !ffai__utf8_valid(name.data, name.size))
+        return ffai__fail(b->err, FFAI_E_FORMAT, "%s: key \"%s\": its name is no text", b->file->what, key);
+    return copy_template(b, named, key + sizeof template_prefix - 1, key);
+}
+
+static ffai_status fill_templates(const builder *b, json_t *named)
+{
+    for (size_t i = 0; i < b->file->field_count; i++) {
+        const ffai__text *key = &b->file->fields[i].key;
+        if (key->size >= sizeof template_prefix && memcmp(key->data, template_prefix, sizeof template_prefix - 1) == 0)
+            FFAI__TRY(copy_named_template(b, named, &b->file->fields[i]));
     }
     return FFAI_OK;
 }
 
 static ffai_status add_templates(const builder *b)
 {
-    const ffai__gguf_field *names = NULL;
     FFAI__TRY(copy_template(b, b->object, "chat_template", "tokenizer.chat_template"));
-    FFAI__TRY(ffai__gguf_get_array(&names, b->file, "tokenizer.chat_templates", FFAI__GGUF_STRING, b->err));
-    if (!names)
-        return FFAI_OK;
     json_t *named = json_object();
     if (!named)
         return ffai__fail_memory(b->err, "chat_templates", 0);
-    ffai_status status = fill_templates(b, named, names);
-    if (status == FFAI_OK)
+    ffai_status status = fill_templates(b, named);
+    if (status == FFAI_OK && json_object_size(named))
         status = set(b, b->object, "chat_templates", json_incref(named));
     json_decref(named);
     return status;

@@ -102,6 +102,8 @@ static ffai_status read_tensor(ffai__safetensor *tensor, const json_t *entry, co
 
 static ffai_status check_metadata(const json_t *metadata, const context *in)
 {
+    if (json_is_null(metadata)) /* mlx writes that where there is none */
+        return FFAI_OK;
     if (!json_is_object(metadata))
         return ffai__fail(in->err, FFAI_E_FORMAT, "%s: \"__metadata__\" must be an object", in->what);
     const char *key = NULL;

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "k_block.h"
+
 enum { GGUF_BLOCK = 32 };
 
 static size_t gguf_block_bytes(ffai__packing packing)
@@ -18,11 +20,22 @@ static size_t gguf_block_bytes(ffai__packing packing)
         return 4 + 4 + 16;
     case FFAI__GGUF_Q8_0:
         return 2 + 32;
+    case FFAI__GGUF_Q2_K:
+    case FFAI__GGUF_Q3_K:
+    case FFAI__GGUF_Q4_K:
+    case FFAI__GGUF_Q5_K:
+    case FFAI__GGUF_Q6_K:
+        return ffai__k_block_bytes(packing);
     case FFAI__DENSE:
     case FFAI__MLX_AFFINE:
         break;
     }
     return 0;
+}
+
+static int64_t gguf_block_columns(ffai__packing packing)
+{
+    return ffai__packing_is_k(packing) ? FFAI__K_COLUMNS : GGUF_BLOCK;
 }
 
 uint64_t ffai__weight_row_bytes(const ffai__weight *weight)
@@ -34,7 +47,7 @@ uint64_t ffai__weight_row_bytes(const ffai__weight *weight)
     case FFAI__MLX_AFFINE:
         return columns * (uint64_t)weight->bits / 8;
     default:
-        return columns / GGUF_BLOCK * gguf_block_bytes(weight->packing);
+        return columns / (uint64_t)gguf_block_columns(weight->packing) * gguf_block_bytes(weight->packing);
     }
 }
 
@@ -48,6 +61,9 @@ uint64_t ffai__weight_bytes(const ffai__weight *weight)
 
 const char *ffai__weight_format_text(const ffai__weight *weight, char buffer[32])
 {
+    static const char *const k_types[] = {"q2_k", "q3_k", "q4_k", "q5_k", "q6_k"};
+    if (ffai__packing_is_k(weight->packing))
+        return k_types[weight->packing - FFAI__GGUF_Q2_K];
     if (ffai__weight_is_affine(weight)) {
         snprintf(buffer, 32, "%db g%d", weight->bits, weight->group_size);
         return buffer;
@@ -123,9 +139,14 @@ static void add_fifth_bits(uint8_t *codes, uint32_t high)
         codes[i] = (uint8_t)(codes[i] | ((high >> i) & 1u) << 4);
 }
 
-/* One block of 32: its codes, scale and bias. Products with 8, 16 and 128 are exact: powers of two. */
+/* One block: its codes, scale and bias, or those of all groups of a K type's. Products with 8, 16 and 128 are
+ * exact: powers of two. */
 static void read_gguf_block(uint8_t *codes, float *scale, float *bias, const uint8_t *block, ffai__packing packing)
 {
+    if (ffai__packing_is_k(packing)) {
+        ffai__k_block_read(codes, scale, bias, block, packing);
+        return;
+    }
     const float d = ffai__f16_to_f32(load16(block));
     *scale = d;
     switch (packing) {
@@ -152,8 +173,7 @@ static void read_gguf_block(uint8_t *codes, float *scale, float *bias, const uin
         for (int i = 0; i < GGUF_BLOCK; i++)
             codes[i] = (uint8_t)(block[2 + i] ^ 0x80u);
         break;
-    case FFAI__DENSE:
-    case FFAI__MLX_AFFINE:
+    default:
         break;
     }
 }
@@ -172,8 +192,10 @@ void ffai__weight_read_codes(uint8_t *codes, float *scales, float *biases, const
         return;
     }
     const size_t block_bytes = gguf_block_bytes(weight->packing);
-    for (int64_t b = 0; b < weight->columns / GGUF_BLOCK; b++)
-        read_gguf_block(codes + b * GGUF_BLOCK, scales + b, biases + b, bytes + (size_t)b * block_bytes,
+    const int64_t columns = gguf_block_columns(weight->packing);
+    const int64_t groups = columns / weight->group_size;
+    for (int64_t b = 0; b < weight->columns / columns; b++)
+        read_gguf_block(codes + b * columns, scales + b * groups, biases + b * groups, bytes + (size_t)b * block_bytes,
                         weight->packing);
 }
 
@@ -213,9 +235,26 @@ static void read_affine(float *out, const ffai__weight *weight, int64_t row)
     }
 }
 
+static void read_k(float *out, const ffai__weight *weight, int64_t row)
+{
+    const uint8_t *bytes = row_data(weight, row);
+    const int64_t group = weight->group_size;
+    uint8_t codes[FFAI__K_COLUMNS];
+    float scales[FFAI__K_MOST_GROUPS];
+    float biases[FFAI__K_MOST_GROUPS];
+    for (int64_t c = 0; c < weight->columns; c += FFAI__K_COLUMNS) {
+        ffai__k_block_read(codes, scales, biases, bytes, weight->packing);
+        bytes += ffai__k_block_bytes(weight->packing);
+        for (int64_t g = 0; g < FFAI__K_COLUMNS / group; g++)
+            scale_codes(out + c + g * group, codes + g * group, group, scales[g], biases[g]);
+    }
+}
+
 void ffai__weight_read(float *out, const ffai__weight *weight, int64_t row)
 {
-    if (ffai__weight_is_affine(weight))
+    if (ffai__packing_is_k(weight->packing))
+        read_k(out, weight, row);
+    else if (ffai__weight_is_affine(weight))
         read_affine(out, weight, row);
     else
         ffai__to_f32(out, row_data(weight, row), weight->dtype, (size_t)weight->columns);

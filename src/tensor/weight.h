@@ -18,6 +18,11 @@ typedef enum ffai__packing {
     FFAI__GGUF_Q5_0,  /* w = d * (q - 16) */
     FFAI__GGUF_Q5_1,  /* w = d * q + m */
     FFAI__GGUF_Q8_0,  /* w = d * q with int8 q, read as unsigned q + 128 */
+    FFAI__GGUF_Q2_K,  /* super-blocks of 256, see k_block.h; their scale_dtype is F32 */
+    FFAI__GGUF_Q3_K,
+    FFAI__GGUF_Q4_K,
+    FFAI__GGUF_Q5_K,
+    FFAI__GGUF_Q6_K,
 } ffai__packing;
 
 typedef struct ffai__weight {
@@ -47,7 +52,7 @@ static inline bool ffai__weight_is_affine(const ffai__weight *weight)
 uint64_t ffai__weight_row_bytes(const ffai__weight *weight);
 /* Bytes of all parts together, as stored. */
 uint64_t ffai__weight_bytes(const ffai__weight *weight);
-/* "bf16", "4b g64" and the like; a static or the given buffer's string. */
+/* "bf16", "4b g64", "q4_k" and the like; a static or the given buffer's string. */
 const char *ffai__weight_format_text(const ffai__weight *weight, char buffer[32]);
 
 /* Where the file keeps the model's row: another number only with rope_heads. */

@@ -204,8 +204,22 @@ static size_t strip_right(const char *text, size_t size, size_t end)
     return end;
 }
 
+bool ffai__is_typed(const ffai__typed *typed, size_t start, size_t end)
+{
+    size_t low = 0; /* spans that end at start or before */
+    size_t high = typed->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (typed->spans[middle].end <= start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return typed->everywhere || (low < typed->count && typed->spans[low].begin < end);
+}
+
 ffai_status ffai__added_tokens_split(const ffai__added_tokens *added, const ffai__token_matcher *matcher,
-                                     ffai__token_hits *hits, const char *text, size_t size, bool parse_special,
+                                     ffai__token_hits *hits, const char *text, size_t size, const ffai__typed *typed,
                                      ffai__stretch_sink *sink, void *context, ffai_error *err)
 {
     hits->count = 0;
@@ -216,7 +230,7 @@ ffai_status ffai__added_tokens_split(const ffai__added_tokens *added, const ffai
         const ffai__added_token *token = &added->tokens[hits->data[i].value];
         size_t start = hits->data[i].start;
         size_t end = start + hits->data[i].size;
-        if (token->reserved && !parse_special)
+        if (token->reserved && ffai__is_typed(typed, start, end))
             continue;
         if (token->single_word && !is_single_word(text, size, start, end))
             continue;

@@ -2,6 +2,8 @@
 #ifndef FFAI_TEXT_ADDED_TOKENS_H
 #define FFAI_TEXT_ADDED_TOKENS_H
 
+#include <ffai/tokenizer.h>
+
 #include "bpe.h"
 #include "normalizer.h"
 #include "string_map.h"
@@ -43,10 +45,20 @@ typedef struct ffai__stretch {
 
 typedef ffai_status ffai__stretch_sink(void *context, ffai__stretch stretch, ffai_error *err);
 
-/* Walk over a text's stretches, with one of the two matchers. Special tokens are passed over where parse_special
- * is false: they hide what overlaps them and stay text. */
+/* Where special tokens are text. */
+typedef struct ffai__typed {
+    bool everywhere;
+    const ffai_text_span *spans; /* ascending, apart */
+    size_t count;
+} ffai__typed;
+
+/* Whether a part of [start, end) is typed. */
+bool ffai__is_typed(const ffai__typed *typed, size_t start, size_t end);
+
+/* Walk over a text's stretches, with one of the two matchers. Special tokens that are typed are passed over: they hide
+ * what overlaps them and stay text. */
 ffai_status ffai__added_tokens_split(const ffai__added_tokens *added, const ffai__token_matcher *matcher,
-                                     ffai__token_hits *hits, const char *text, size_t size, bool parse_special,
+                                     ffai__token_hits *hits, const char *text, size_t size, const ffai__typed *typed,
                                      ffai__stretch_sink *sink, void *context, ffai_error *err);
 
 #endif

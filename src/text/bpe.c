@@ -50,11 +50,37 @@ static ffai__merge *find_slot(const ffai__bpe *bpe, uint64_t pair)
     return &bpe->merges[i];
 }
 
-static const ffai__merge *find_merge(const ffai__bpe *bpe, uint32_t left, uint32_t right)
+static uint32_t rank_of(const ffai__bpe *bpe, uint32_t id)
 {
+    return id < bpe->num_ranks ? bpe->ranks[id] : FFAI__NO_RANK;
+}
+
+/* The token that both together spell. */
+static bool find_joined_token(ffai__merge *merge, const ffai__bpe *bpe, ffai__bpe_scratch *scratch, uint32_t left,
+                              uint32_t right)
+{
+    const ffai__vocabulary *v = bpe->vocabulary;
+    if (rank_of(bpe, left) == FFAI__NO_RANK || rank_of(bpe, right) == FFAI__NO_RANK)
+        return false;
+    const size_t first = v->starts[left + 1] - v->starts[left] - 1;
+    const size_t second = v->starts[right + 1] - v->starts[right] - 1;
+    if (first + second > bpe->longest)
+        return false;
+    memcpy(scratch->joined, v->texts + v->starts[left], first);
+    memcpy(scratch->joined + first, v->texts + v->starts[right], second);
+    merge->id = ffai__vocabulary_find(v, scratch->joined, first + second);
+    merge->rank = rank_of(bpe, merge->id);
+    return merge->rank != FFAI__NO_RANK;
+}
+
+static bool find_merge(ffai__merge *merge, const ffai__bpe *bpe, ffai__bpe_scratch *scratch, uint32_t left,
+                       uint32_t right)
+{
+    if (bpe->ranks)
+        return find_joined_token(merge, bpe, scratch, left, right);
     const uint64_t pair = (uint64_t)left << 32 | right;
-    const ffai__merge *merge = find_slot(bpe, pair);
-    return merge->pair == pair ? merge : NULL;
+    *merge = *find_slot(bpe, pair);
+    return merge->pair == pair;
 }
 
 static ffai_status create_merges(ffai__bpe *bpe, size_t count, ffai_error *err)
@@ -202,6 +228,21 @@ static ffai_status parse_options(ffai__bpe *bpe, const json_t *model, const char
     return copy_text(&bpe->suffix, &bpe->suffix_size, model, "end_of_word_suffix", place, err);
 }
 
+static ffai_status copy_ranks(ffai__bpe *bpe, const ffai__tokenizer_lists *lists, ffai_error *err)
+{
+    const size_t bytes = lists->num_tokens * sizeof *bpe->ranks;
+    bpe->ranks = ffai__array(lists->num_tokens, sizeof *bpe->ranks);
+    if (!bpe->ranks)
+        return ffai__fail_memory(err, "ranks of tokens", bytes);
+    memcpy(bpe->ranks, lists->ranks, bytes);
+    bpe->num_ranks = (uint32_t)lists->num_tokens; /* the vocabulary's reader has held it against the largest id */
+    for (size_t id = 0; id < lists->num_tokens; id++) {
+        if (bpe->ranks[id] != FFAI__NO_RANK && lists->tokens[id].size > bpe->longest)
+            bpe->longest = lists->tokens[id].size;
+    }
+    return FFAI_OK;
+}
+
 static void look_up_characters(ffai__bpe *bpe)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -224,6 +265,8 @@ ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tok
     bpe->vocabulary = vocabulary;
     FFAI__TRY(parse_options(bpe, model, place, err));
     look_up_characters(bpe);
+    if (lists && lists->ranks)
+        return copy_ranks(bpe, lists, err);
     if (lists)
         return read_merges(bpe, &(merge_source){NULL, lists->merges, lists->num_merges}, place, err);
     const json_t *merges = ffai__json_field(model, "merges");
@@ -234,6 +277,7 @@ ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tok
 
 void ffai__bpe_free(ffai__bpe *bpe)
 {
+    ffai__free(bpe->ranks);
     ffai__free(bpe->merges);
     ffai__free(bpe->unk_token);
     ffai__free(bpe->prefix);
@@ -246,6 +290,7 @@ void ffai__bpe_scratch_free(ffai__bpe_scratch *scratch)
     ffai__free(scratch->symbols);
     ffai__free(scratch->queue);
     ffai__free(scratch->spelling);
+    ffai__free(scratch->joined);
     *scratch = (ffai__bpe_scratch){0};
 }
 
@@ -405,9 +450,9 @@ static size_t queue_all_pairs(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
 {
     size_t queued = 0;
     for (size_t i = 0; i + 1 < scratch->count; i++) {
-        const ffai__merge *merge = find_merge(bpe, scratch->symbols[i].id, scratch->symbols[i + 1].id);
-        if (merge)
-            scratch->queue[queued++] = (uint64_t)merge->rank << 32 | i;
+        ffai__merge merge = {0};
+        if (find_merge(&merge, bpe, scratch, scratch->symbols[i].id, scratch->symbols[i + 1].id))
+            scratch->queue[queued++] = (uint64_t)merge.rank << 32 | i;
     }
     for (size_t i = queued / 2; i-- > 0;)
         sift_down(scratch->queue, queued, i);
@@ -417,9 +462,9 @@ static size_t queue_all_pairs(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
 static void queue_pair(ffai__bpe_scratch *scratch, size_t *queued, const ffai__bpe *bpe, int32_t left)
 {
     const symbol *s = &scratch->symbols[left];
-    const ffai__merge *merge = find_merge(bpe, s->id, scratch->symbols[s->next].id);
-    if (merge)
-        push(scratch->queue, queued, (uint64_t)merge->rank << 32 | (uint32_t)left);
+    ffai__merge merge = {0};
+    if (find_merge(&merge, bpe, scratch, s->id, scratch->symbols[s->next].id))
+        push(scratch->queue, queued, (uint64_t)merge.rank << 32 | (uint32_t)left);
 }
 
 static void merge_pair(symbol *symbols, int32_t left, uint32_t id)
@@ -445,10 +490,11 @@ static void merge_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
         const int32_t left = (int32_t)(top & UINT32_MAX);
         if (symbols[left].next < 0)
             continue; /* merged into another since it was queued, or last now */
-        const ffai__merge *merge = find_merge(bpe, symbols[left].id, symbols[symbols[left].next].id);
-        if (!merge || merge->rank != top >> 32)
+        ffai__merge merge = {0};
+        if (!find_merge(&merge, bpe, scratch, symbols[left].id, symbols[symbols[left].next].id) ||
+            merge.rank != top >> 32)
             continue; /* one of the two has changed */
-        merge_pair(symbols, left, merge->id);
+        merge_pair(symbols, left, merge.id);
         if (symbols[left].prev != NONE)
             queue_pair(scratch, &queued, bpe, symbols[left].prev);
         if (symbols[left].next != NONE)
@@ -465,6 +511,11 @@ ffai_status ffai__bpe_encode(ffai__ids *ids, const ffai__bpe *bpe, ffai__bpe_scr
             return ffai__ids_append(ids, (int32_t)id, err);
     }
     FFAI__TRY(split_word(scratch, bpe, word, size, budget, err));
+    if (bpe->ranks && !scratch->joined) {
+        scratch->joined = ffai__malloc(bpe->longest + 1);
+        if (!scratch->joined)
+            return ffai__fail_memory(err, "a token", bpe->longest);
+    }
     merge_word(scratch, bpe);
     for (size_t i = 0; i < scratch->count; i++) {
         if (scratch->symbols[i].next != REMOVED)

@@ -1,5 +1,6 @@
 /* Byte pair encoding: a word's characters, merged pair by pair in the order of the merges' ranks
- * (Sennrich et al. 2016), with Hugging Face's options. */
+ * (Sennrich et al. 2016), with Hugging Face's options; or in the order of ranks that tokens have, as SentencePiece
+ * does. */
 #ifndef FFAI_TEXT_BPE_H
 #define FFAI_TEXT_BPE_H
 
@@ -26,6 +27,9 @@ enum { FFAI__DIRECT_CHARACTERS = 0x250 };
 
 typedef struct ffai__bpe {
     const ffai__vocabulary *vocabulary;
+    uint32_t *ranks;     /* of the model's tokens by id, in place of merges; NULL: merges count */
+    uint32_t num_ranks;  /* as many ids */
+    size_t longest;      /* bytes of the longest token with a rank */
     ffai__merge *merges; /* hash table */
     size_t merges_mask;
     uint64_t seed;
@@ -39,8 +43,8 @@ typedef struct ffai__bpe {
     bool fuse_unk, byte_fallback, ignore_merges;
 } ffai__bpe;
 
-/* From a tokenizer.json's "model", but with the merges of lists where it is not NULL; vocabulary must be its own and
- * outlive *bpe. */
+/* From a tokenizer.json's "model", but with the merges or ranks of lists where it is not NULL; vocabulary must be its
+ * own and outlive *bpe. */
 ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
                             const ffai__vocabulary *vocabulary, const char *place, ffai_error *err);
 void ffai__bpe_free(ffai__bpe *bpe);
@@ -52,6 +56,7 @@ typedef struct ffai__bpe_scratch {
     size_t capacity;
     size_t count;
     char *spelling; /* a character with prefix and suffix */
+    char *joined;   /* two tokens, where ranks count */
 } ffai__bpe_scratch;
 
 void ffai__bpe_scratch_free(ffai__bpe_scratch *scratch);

@@ -155,7 +155,7 @@ const char *ffai__tokenizer_decoder_input(size_t *size, bool *skipped, const ffa
 /* All that one call of encode works with. */
 typedef struct {
     const ffai_tokenizer *tokenizer;
-    bool parse_special;
+    ffai__typed typed;
     ffai__budget budget;
     ffai__ids ids;
     ffai__piece text;       /* all of it */
@@ -194,16 +194,17 @@ static ffai_status take_raw(void *context, ffai__stretch stretch, ffai_error *er
     e->normalized = slice(&e->text, stretch.start, stretch.end);
     FFAI__TRY(ffai__normalizer_apply(&e->normalized, e->tokenizer->normalizer, &e->normalizer, &e->budget, err));
     const ffai__added_tokens *added = &e->tokenizer->added;
+    const ffai__typed typed = {.everywhere = ffai__is_typed(&e->typed, stretch.start, stretch.end)};
     return ffai__added_tokens_split(added, added->normalized, &e->normalized_hits, e->normalized.data,
-                                    e->normalized.size, e->parse_special, take_normalized, e, err);
+                                    e->normalized.size, &typed, take_normalized, e, err);
 }
 
 static ffai_status run_encoder(ffai__ids *out, encoder *e, bool add_special_tokens, ffai_error *err)
 {
     const ffai_tokenizer *t = e->tokenizer;
     FFAI__TRY(ffai__pre_tokenizer_run_create(&e->pre_tokenizer, t->pre_tokenizer, &e->budget, take_word, e, err));
-    FFAI__TRY(ffai__added_tokens_split(&t->added, t->added.raw, &e->raw_hits, e->text.data, e->text.size,
-                                       e->parse_special, take_raw, e, err));
+    FFAI__TRY(ffai__added_tokens_split(&t->added, t->added.raw, &e->raw_hits, e->text.data, e->text.size, &e->typed,
+                                       take_raw, e, err));
     return ffai__post_processor_apply(out, t->post_processor, &e->ids, add_special_tokens, err);
 }
 
@@ -220,7 +221,8 @@ static void free_encoder(encoder *e)
 static ffai_status encode_valid(int32_t **ids, size_t *count, const ffai_tokenizer *t, const char *text, size_t size,
                                 const ffai_encode_options *options, ffai_error *err)
 {
-    encoder e = {.tokenizer = t, .parse_special = options->parse_special, .text = {text, size, 0}};
+    encoder e = {.tokenizer = t, .text = {text, size, 0}};
+    e.typed = (ffai__typed){!options->parse_special, options->typed, options->num_typed};
     if (size > 0)
         ffai__utf8_get(text, &e.text.at_start);
     ffai__budget_start(&e.budget, size);
@@ -241,6 +243,19 @@ static ffai_status encode_valid(int32_t **ids, size_t *count, const ffai_tokeniz
     return FFAI_OK;
 }
 
+static ffai_status check_typed(const ffai_encode_options *options, size_t size, ffai_error *err)
+{
+    size_t least = 0;
+    for (size_t i = 0; i < options->num_typed; i++) {
+        const ffai_text_span *span = &options->typed[i];
+        if (span->begin < least || span->end <= span->begin || span->end > size)
+            return ffai__fail(err, FFAI_E_ARGUMENT, "typed: span %zu: must be in the text and behind the one before",
+                              i + 1);
+        least = span->end;
+    }
+    return FFAI_OK;
+}
+
 ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const ffai_tokenizer *t, const char *text, size_t size,
                                   const ffai_encode_options *options, ffai_error *err)
 {
@@ -249,8 +264,11 @@ ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const ffai_token
         options = &standard;
     if (size > TEXT_SIZE_MAX)
         return ffai__fail(err, FFAI_E_LIMIT, "a text of %zu bytes, more than %d", size, TEXT_SIZE_MAX);
+    FFAI__TRY(check_typed(options, size, err));
     if (size == 0 || ffai__utf8_valid(text, size))
         return encode_valid(ids, count, t, size ? text : "", size, options, err);
+    if (options->num_typed)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "typed: spans of a text that is not UTF-8");
     ffai__buffer repaired = FFAI__BUFFER_INIT;
     ffai__utf8_append_repaired(&repaired, text, size);
     const ffai_status status = repaired.failed

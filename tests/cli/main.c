@@ -6,10 +6,10 @@
 #include "check.h"
 
 extern const suite suite_usage, suite_generate, suite_streams, suite_tokens, suite_files, suite_documents,
-    suite_examples, suite_bench, suite_tune, suite_broken_models, suite_devices;
+    suite_examples, suite_bench, suite_tune, suite_broken_models, suite_devices, suite_hub;
 static const suite *const suites[] = {&suite_usage, &suite_generate,      &suite_streams,   &suite_tokens,
                                       &suite_files, &suite_broken_models, &suite_documents, &suite_examples,
-                                      &suite_bench, &suite_tune,          &suite_devices};
+                                      &suite_bench, &suite_tune,          &suite_devices,   &suite_hub};
 
 static struct {
     bool failed, skipped;

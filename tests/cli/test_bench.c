@@ -1,5 +1,6 @@
 /* bench: what it refuses, and what it measures. */
 #define _GNU_SOURCE
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static void what_contradicts_or_is_missing_is_refused(void)
         {"bench -m /nonexistent --depth 2000000000", "--depth: 2000000000 is out of range"},
         {"bench -m /nonexistent --depth -1", "--depth: entry 1 is not a whole number"},
         {"bench -m /nonexistent --repeat 0", "bench: --repeat: 0 is out of range: 1 to 1000"},
+        {"bench -m /nonexistent --sequences 0", "bench: --sequences: 0 is out of range: 1 to 256"},
         {"bench -m /nonexistent --prompt-tokens 0 --gen-tokens 0", "there is nothing to measure"},
         {"bench -m /nonexistent --threads 0", "bench: --threads: 0 is out of range"},
         {"bench --shape smollm2-135m --bits 4 --depth 8000", "make 8640 tokens; smollm2-135m has a context of 8192"},
@@ -121,6 +123,44 @@ static void a_shape_is_measured_at_every_depth(void)
     CHECK(number_at(object, "machine.read_gb_s") > 0 && number_at(object, "machine.matmul_tflop_s") > 0);
     CHECK(number_at(object, "first_token_s") >= number_at(object, "load_s") && number_at(object, "load_s") > 0);
     CHECK(number_at(object, "peak_rss_bytes") > number_at(object, "weight_bytes"));
+    json_decref(object);
+    outcome_release(&o);
+}
+
+/* Each with a context of its own, and a step with a token of each. */
+static void sequences_are_continued_together(void)
+{
+    outcome o;
+    RUN(o, NULL, SMALL, "--sequences", "3", "--depth", "5,40", "--repeat", "2", "--ops", "--json");
+    json_t *object = json_of_outcome(&o);
+    json_t *depths = json_at(object, "depths");
+    check_measured(object, "together", 12, 2);
+    check_measured(json_array_get(depths, 1), "together", 12, 2);
+    CHECK(json_equal(json_at(object, "together"), json_at(json_array_get(depths, 0), "together")));
+    CHECK(number_at(object, "together.sequences") == 3);
+    const double times = number_at(object, "together.tok_s") / number_at(object, "decode.tok_s");
+    CHECK(fabs(number_at(object, "together.times_one") - times) < 1e-5 * times);
+    /* The weights once for three tokens, keys and values for each. */
+    const double stores = number_at(json_array_get(depths, 1), "together.bytes_per_token") -
+                          number_at(json_array_get(depths, 0), "together.bytes_per_token");
+    CHECK(fabs(stores - 35.0 * 30 * 2 * 3 * 64 * 2) < 1e-3);
+    json_t *ops = json_at(object, "together.ops");
+    bool head = false;
+    for (size_t i = 0; i < json_array_size(ops); i++) {
+        json_t *op = json_array_get(ops, i);
+        head = head || (json_is_text(json_at(op, "op"), "head") && json_is_text(json_at(op, "part"), "multiply") &&
+                        number_at(op, "count") == 8);
+    }
+    CHECK(head);
+    json_decref(object);
+    outcome_release(&o);
+    RUN(o, NULL, SMALL, "--sequences", "2", "--repeat", "1");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(o.out && strstr(o.out, "\ntogether ") && strstr(o.out, " 2 sequences, "));
+    outcome_release(&o);
+    RUN(o, NULL, SMALL, "--repeat", "1", "--json");
+    object = json_of_outcome(&o);
+    CHECK(json_is_null(json_object_get(object, "together")));
     json_decref(object);
     outcome_release(&o);
 }
@@ -244,6 +284,7 @@ static const test tests[] = {
     TEST(a_checkpoint_with_too_small_a_context_is_an_error),
     TEST(every_shape_is_in_the_help),
     TEST(a_shape_is_measured_at_every_depth),
+    TEST(sequences_are_continued_together),
     TEST(a_checkpoint_is_measured_too),
     TEST(a_checkpoints_context_is_looked_at_before_anything_is_measured),
     TEST(one_of_prefill_and_decode_is_enough),

@@ -9,8 +9,8 @@
 #include "json_reading.h"
 #include "process.h"
 
-static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "inspect",
-                                       "convert",  "program", "diff",     "perplexity", "bench",
+static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "pull",       "models",
+                                       "inspect",  "convert", "program",  "diff",       "perplexity", "bench",
                                        "tune",     "devices", "version",  "help"};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -20,7 +20,7 @@ enum { NUM_COMPLETIONS = sizeof completions / sizeof *completions };
 
 /* The words that begin with -- in a text, each once. */
 typedef struct words {
-    char *each[64];
+    char *each[128];
     size_t count;
 } words;
 
@@ -33,7 +33,7 @@ static void add_word(words *w, const char *text, size_t length)
             return;
         }
     }
-    if (CHECK(w->count < 64))
+    if (CHECK(w->count < 128))
         w->each[w->count++] = word;
 }
 
@@ -186,7 +186,9 @@ static void the_reference_lists_every_flag(void)
 
 static void the_man_page_and_the_reference_list_every_variable(void)
 {
-    static const char *const variables[] = {"FFAI_ISA", "FFAI_TUNE", "XDG_CACHE_HOME"};
+    static const char *const variables[] = {"FFAI_ISA",       "FFAI_TUNE",    "XDG_CACHE_HOME", "HF_HUB_CACHE",
+                                            "HF_HOME",        "HF_TOKEN",     "HF_TOKEN_PATH",  "HF_ENDPOINT",
+                                            "HF_HUB_OFFLINE", "SSL_CERT_FILE"};
     char *page = read_man_page(), *text = read_source("docs/cli.md");
     const char *in_page = strstr(page, "\n.SH ENVIRONMENT\n"),
                *in_text = text ? strstr(text, "\n## Environment\n") : NULL;
@@ -243,12 +245,14 @@ static json_t *read_example(const char *name)
 
 static void the_references_json_examples_have_the_shape_of_the_output(void)
 {
-    static const struct {
+    const struct {
         const char *name;
         const char *arguments[16];
     } examples[] = {
         {"bench",
          {"bench", "--shape", "smollm2-135m", "--bits", "4", "--prompt-tokens", "8", "--gen-tokens", "4", "--json"}},
+        {"convert",
+         {"convert", MODEL, scratch("documents-converted"), "--bits", "4", "--report", "docs/quickstart.md", "--json"}},
         {"generate", {"-m", MODEL, "-p", "Once upon", "-n", "4", "--ignore-eos", "--json"}},
         {"inspect", {"inspect", MODEL, "--json"}},
         {"perplexity", {"perplexity", "-m", MODEL, "-f", "LICENSE", "--json"}},

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,11 +121,13 @@ static json_t *tokens_of(const char *model)
 
 static void a_converted_model_gives_the_same_tokens(void)
 {
-    static const char *const sources[] = {"gguf/Q4_1.gguf", "gguf/F16.gguf", "llama/affine-4bit-g64-f16"};
+    static const char *const sources[] = {"gguf/Q4_1.gguf", "gguf/F16.gguf", "llama/affine-4bit-g64-f16",
+                                          "../data/formats/parts/qwen3-00002-of-00003.gguf"};
     char source[512];
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
         outcome o;
-        const char *folder = scratch(i == 0 ? "converted-0" : i == 1 ? "converted-1" : "converted-2");
+        static const char *const folders[] = {"converted-0", "converted-1", "converted-2", "converted-3"};
+        const char *folder = scratch(folders[i]);
         snprintf(source, sizeof source, "tests/golden/%s", sources[i]);
         RUN(o, NULL, "convert", source, folder);
         if (CHECK_OUTCOME(o, 0, NULL)) {
@@ -136,6 +139,43 @@ static void a_converted_model_gives_the_same_tokens(void)
         CHECK(o.out_size == 0 && o.err_size == 0);
         outcome_release(&o);
     }
+}
+
+/* What a model says when nothing is drawn, as generate's JSON has it. */
+static json_t *said_by(const char *model)
+{
+    outcome o;
+    RUN(o, NULL, "-m", model, "--raw", "-p", "The three largest rivers of Europe are", "--temp", "0", "-n", "48",
+        "--json");
+    json_t *said = CHECK_OUTCOME(o, 0, NULL) ? json_of_text(o.out) : NULL;
+    outcome_release(&o);
+    return said;
+}
+
+static void the_default_model_says_the_same_from_gguf_and_from_a_folder(void)
+{
+    static const char *const same[] = {"prompt_tokens", "tokens", "text"};
+    outcome o;
+    RUN(o, NULL, "inspect", "--json");
+    json_t *model = o.status == 0 ? json_of_text(o.out) : NULL;
+    outcome_release(&o);
+    if (!model) {
+        skip("the default model is not there");
+        return;
+    }
+    const char *source = json_string_value(json_at(model, "path"));
+    const char *folder = scratch("default-model");
+    RUN(o, NULL, "convert", source, folder);
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+    json_t *before = said_by(source);
+    json_t *after = said_by(folder);
+    CHECK(json_array_size(json_at(before, "tokens")) == 48);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        CHECK(json_at(before, same[i]) && json_equal(json_at(before, same[i]), json_at(after, same[i])));
+    json_decref(before);
+    json_decref(after);
+    json_decref(model);
 }
 
 static void a_conversion_replaces_nothing_without_force(void)
@@ -155,6 +195,150 @@ static void a_conversion_replaces_nothing_without_force(void)
     char index[512];
     snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder);
     CHECK(access(index, R_OK) == 0);
+}
+
+/* What mlx makes of this checkpoint is held in test_rounding.c. */
+#define QUANTIZABLE "tests/data/quantize/checkpoint"
+
+static void check_format(const char *folder, const char *format)
+{
+    outcome o;
+    RUN(o, NULL, "inspect", "--json", folder);
+    CHECK_OUTCOME(o, 0, NULL);
+    json_t *object = json_of_text(o.out);
+    CHECK(json_object_get(json_at(object, "weights.formats"), format) != NULL);
+    json_decref(object);
+    outcome_release(&o);
+}
+
+static void a_quantized_model_says_its_size_and_runs(void)
+{
+    static const char *const widths[] = {"2", "3", "4", "5", "6", "8"};
+    char format[16];
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const char *folder = scratch("quantized");
+        outcome o;
+        RUN(o, NULL, "convert", QUANTIZABLE, folder, "--force", "--bits", widths[i], "--group-size", "128");
+        CHECK(o.status == 0 && o.out_size == 0);
+        CHECK(strstr(o.err, " bits a weight: 8 of 11 tensors are rounded\n"));
+        outcome_release(&o);
+        snprintf(format, sizeof format, "%sb g128", widths[i]);
+        check_format(folder, format);
+        RUN(o, NULL, "-m", folder, "--tokens", "3,1,4", "-n", "4", "--json");
+        CHECK_OUTCOME(o, 0, NULL);
+        outcome_release(&o);
+    }
+}
+
+static void a_recipe_mixes_two_widths(void)
+{
+    const char *folder = scratch("mixed");
+    outcome o;
+    RUN(o, NULL, "convert", QUANTIZABLE, folder, "--recipe", "mixed_3_6", "--dtype", "bf16", "--threads", "3");
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+    check_format(folder, "3b g64");
+    check_format(folder, "6b g64");
+    check_format(folder, "bf16");
+}
+
+static void rounding_what_is_quantized_is_noted(void)
+{
+    outcome o;
+    RUN(o, NULL, "convert", "tests/golden/gguf/Q8_0.gguf", scratch("again"), "--bits", "4", "--group-size", "32");
+    CHECK(o.status == 0 && strstr(o.err, "are quantized already"));
+    outcome_release(&o);
+}
+
+static void what_is_no_model_is_not_quantized(void)
+{
+    static const char *const cases[][3] = {{"tests/golden/README.md", "4", "README.md"},
+                                           {"/nonexistent", "4", "/nonexistent"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *folder = scratch("no-model");
+        outcome o;
+        RUN(o, NULL, "convert", cases[i][0], folder, "--bits", cases[i][1]);
+        CHECK_OUTCOME(o, 1, cases[i][2]);
+        CHECK(access(folder, F_OK) != 0);
+        outcome_release(&o);
+    }
+}
+
+static void a_report_takes_a_text_or_a_file_with_one(void)
+{
+    static const char *const texts[] = {"Once upon a time there was a fox", "docs/README.md"};
+    for (size_t i = 0; i < 2; i++) {
+        outcome o;
+        RUN(o, NULL, "convert", MODEL, scratch("reported"), "--force", "--bits", "8", "--report", texts[i], "--json");
+        CHECK_OUTCOME(o, 0, NULL);
+        json_t *report = json_of_text(o.out);
+        const double kl = json_number_value(json_at(report, "mean_kl"));
+        CHECK(kl > 0 && kl < 0.01);
+        CHECK(json_number_value(json_at(report, "kl_99")) >= kl);
+        CHECK(fabs(json_number_value(json_at(report, "perplexity")) /
+                       json_number_value(json_at(report, "source_perplexity")) -
+                   1) < 0.1);
+        json_decref(report);
+        outcome_release(&o);
+    }
+}
+
+static void a_report_is_for_people(void)
+{
+    outcome o;
+    RUN(o, NULL, "convert", MODEL, scratch("told"), "--bits", "4", "--method", "calibrated", "--calibration", "LICENSE",
+        "--report", "docs/README.md");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strncmp(o.out, "perplexity  ", 12) == 0 && strstr(o.out, "\nKL divergence  mean ") &&
+          strstr(o.out, "\ntop-1 flips  "));
+    outcome_release(&o);
+}
+
+static void a_text_that_is_not_there_is_found_out_first(void)
+{
+    static const char *const flags[] = {"--report", "--calibration"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *folder = scratch("unreported");
+        outcome o;
+        RUN(o, NULL, "convert", MODEL, folder, "--bits", "4", flags[i], "nothing.txt", "--method",
+            i ? "calibrated" : "mlx");
+        CHECK_OUTCOME(o, 1, "nothing.txt: no such file");
+        CHECK(access(folder, F_OK) != 0);
+        outcome_release(&o);
+    }
+}
+
+/* Four terabytes of zeros that take no room on the disk. */
+static void a_result_that_the_disk_cannot_hold_is_not_begun(void)
+{
+    static const char header[] = "{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[1048576,1048576],"
+                                 "\"data_offsets\":[0,4398046511104]}}";
+    const uint64_t length = sizeof header - 1;
+    char path[512];
+    const char *folder = scratch("huge");
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    FILE *file = fopen(path, "w");
+    if (!CHECK(file != NULL))
+        return;
+    fputs("{}", file);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    file = fopen(path, "w");
+    if (!CHECK(file != NULL))
+        return;
+    fwrite(&length, 1, sizeof length, file);
+    fputs(header, file);
+    fflush(file);
+    const bool sparse = ftruncate(fileno(file), (off_t)(8 + length + 4398046511104)) == 0;
+    fclose(file);
+    char copy[512];
+    snprintf(copy, sizeof copy, "%s-copy", folder);
+    outcome o;
+    RUN(o, NULL, "convert", folder, copy);
+    CHECK_OUTCOME(o, 1, sparse ? "its disk has" : "model.safetensors");
+    CHECK(access(copy, F_OK) != 0);
+    outcome_release(&o);
 }
 
 static void a_conversion_that_fails_leaves_nothing(void)
@@ -302,6 +486,15 @@ static const test tests[] = {
     TEST(logits_leave_nothing_behind_when_they_fail),
     TEST(logits_to_a_device_do_not_replace_it),
     TEST(a_converted_model_gives_the_same_tokens),
+    TEST(the_default_model_says_the_same_from_gguf_and_from_a_folder),
+    TEST(a_quantized_model_says_its_size_and_runs),
+    TEST(a_recipe_mixes_two_widths),
+    TEST(rounding_what_is_quantized_is_noted),
+    TEST(what_is_no_model_is_not_quantized),
+    TEST(a_report_takes_a_text_or_a_file_with_one),
+    TEST(a_report_is_for_people),
+    TEST(a_text_that_is_not_there_is_found_out_first),
+    TEST(a_result_that_the_disk_cannot_hold_is_not_begun),
     TEST(a_conversion_replaces_nothing_without_force),
     TEST(a_conversion_that_fails_leaves_nothing),
     TEST(a_checkpoint_is_inspected_for_people_and_as_json),

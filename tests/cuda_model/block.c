@@ -15,11 +15,19 @@ static fiber host;
 static fiber threads[CUDA_MODEL_MOST_THREADS];
 static unsigned num_threads; /* that have a stack */
 
+/* Which thread of which block a fiber is. */
+static void become(unsigned thread)
+{
+    block *b = &cuda_model_block;
+    b->current = thread;
+    threadIdx.x = thread % blockDim.x;
+    blockIdx.y = b->first.y + thread / blockDim.x;
+}
+
 static void switch_to(unsigned thread)
 {
     fiber *from = &threads[cuda_model_block.current];
-    cuda_model_block.current = thread;
-    threadIdx.x = thread;
+    become(thread);
     fiber_switch(from, &threads[thread]);
 }
 
@@ -56,8 +64,9 @@ static size_t describe_barrier(char *text, size_t room)
     for (unsigned w = 0; w < b->num_warps; w++) {
         if (b->warps[w].at_barrier)
             return (size_t)snprintf(text, room, "; %u of %u threads wait at __syncthreads, the first is thread %u",
-                                    b->at_barrier, b->live,
-                                    w * LANES + (unsigned)__builtin_ctz(b->warps[w].at_barrier));
+                                    b->members[w * LANES / b->threads].at_barrier,
+                                    b->members[w * LANES / b->threads].live,
+                                    (w * LANES + (unsigned)__builtin_ctz(b->warps[w].at_barrier)) % b->threads);
     }
     return 0;
 }
@@ -75,10 +84,22 @@ static size_t describe_meeting(char *text, size_t room)
     return 0;
 }
 
+static size_t describe_sleepers(char *text, size_t room)
+{
+    const block *b = &cuda_model_block;
+    for (unsigned w = 0; w < b->num_warps; w++) {
+        if (b->warps[w].asleep)
+            return (size_t)snprintf(text, room, "; thread %u waits for others of the block",
+                                    w * LANES + (unsigned)__builtin_ctz(b->warps[w].asleep));
+    }
+    return 0;
+}
+
 static __attribute__((noreturn)) void fail_because_all_wait(void)
 {
     char who[300] = "";
-    const size_t used = describe_barrier(who, sizeof who);
+    size_t used = describe_barrier(who, sizeof who);
+    used += describe_sleepers(who + used, sizeof who - used);
     describe_meeting(who + used, sizeof who - used);
     cuda_model_fault("no thread can go on%s", who);
 }
@@ -92,42 +113,106 @@ void cuda_model_let_others_run(void)
         switch_to((unsigned)next);
 }
 
-static void open_barrier(void)
+static void open_barrier(member *m)
 {
     block *b = &cuda_model_block;
-    for (unsigned w = 0; w < b->num_warps; w++) {
+    const unsigned first = (unsigned)(m - b->members) * b->threads / LANES;
+    for (unsigned w = first; w < first + (b->threads + LANES - 1) / LANES; w++) {
         b->warps[w].can_go_on |= b->warps[w].at_barrier;
         b->warps[w].at_barrier = 0;
     }
-    b->at_barrier = 0;
+    m->at_barrier = 0;
 }
 
 void cuda_model_sync_block(void)
 {
-    block *b = &cuda_model_block;
     warp *w = current_warp();
-    const uint32_t self = UINT32_C(1) << b->current % LANES;
+    member *m = current_member();
+    const uint32_t self = UINT32_C(1) << cuda_model_block.current % LANES;
     w->at_barrier |= self;
     w->can_go_on &= ~self;
-    if (++b->at_barrier == b->live)
-        open_barrier();
+    if (++m->at_barrier == m->live)
+        open_barrier(m);
     cuda_model_let_others_run();
+}
+
+void cuda_model_sleep(void)
+{
+    warp *w = current_warp();
+    const uint32_t self = UINT32_C(1) << cuda_model_block.current % LANES;
+    w->asleep |= self;
+    w->can_go_on &= ~self;
+    cuda_model_let_others_run();
+}
+
+void cuda_model_wake(void)
+{
+    block *b = &cuda_model_block;
+    for (unsigned w = 0; w < b->num_warps; w++) {
+        b->warps[w].can_go_on |= b->warps[w].asleep;
+        b->warps[w].asleep = 0;
+    }
+}
+
+void cuda_model_sync_some(int number, int wanted)
+{
+    if (number < 1 || number >= MOST_SOME || wanted % LANES != 0)
+        cuda_model_fault("barrier %d of %d threads", number, wanted);
+    some_threads *some = &current_member()->some[number];
+    const unsigned round = some->rounds;
+    if (++some->arrived == wanted) {
+        some->arrived = 0;
+        some->rounds++;
+        cuda_model_wake();
+    }
+    while (some->rounds == round)
+        cuda_model_sleep();
+}
+
+unsigned cuda_model_cluster_rank(void)
+{
+    return cuda_model_block.current / cuda_model_block.threads;
+}
+
+void cuda_model_cluster_arrive(void)
+{
+    cuda_model_block.cluster_arrived++;
+    cuda_model_wake();
+}
+
+void cuda_model_cluster_wait(void)
+{
+    block *b = &cuda_model_block;
+    const unsigned all = b->threads * b->kernel->cluster;
+    const unsigned wanted = all * ++b->cluster_waits[b->current];
+    while (b->cluster_arrived < wanted)
+        cuda_model_sleep();
+}
+
+static bool any_live(void)
+{
+    const block *b = &cuda_model_block;
+    unsigned live = 0;
+    for (unsigned i = 0; i < b->kernel->cluster; i++)
+        live += b->members[i].live;
+    return live > 0;
 }
 
 static void end_thread(void)
 {
     block *b = &cuda_model_block;
     warp *w = current_warp();
+    member *m = current_member();
     const uint32_t self = UINT32_C(1) << b->current % LANES;
     w->live &= ~self;
     w->can_go_on &= ~self;
-    b->live--;
-    if (b->live == 0) {
+    m->live--;
+    if (!any_live()) {
         fiber_switch(&threads[b->current], &host);
         return;
     }
-    if (b->at_barrier == b->live)
-        open_barrier();
+    if (m->live > 0 && m->at_barrier == m->live)
+        open_barrier(m);
     cuda_model_settle_meetings(w);
     cuda_model_let_others_run();
 }
@@ -168,7 +253,7 @@ void cuda_model_fault(const char *format, ...)
     block *b = &cuda_model_block;
     const int used =
         snprintf(b->message, sizeof b->message, "kernel %s, block (%u, %u, %u), thread %u: ", b->kernel->name,
-                 blockIdx.x, blockIdx.y, blockIdx.z, b->current);
+                 blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(b->message + used, sizeof b->message - (size_t)used, format, arguments);
@@ -210,18 +295,24 @@ static void begin_anew(void)
 static void begin_block(void)
 {
     block *b = &cuda_model_block;
-    b->num_warps = (b->threads + LANES - 1) / LANES;
-    b->live = b->threads;
-    b->at_barrier = 0;
+    const unsigned all = b->threads * b->kernel->cluster; /* whole warps where it is more than one block's */
+    b->num_warps = (all + LANES - 1) / LANES;
     b->failed = false;
+    b->cluster_arrived = 0;
+    memset(b->cluster_waits, 0, sizeof b->cluster_waits);
+    memset(b->members, 0, sizeof b->members);
+    for (unsigned i = 0; i < b->kernel->cluster; i++)
+        b->members[i].live = b->threads;
     for (unsigned w = 0; w < b->num_warps; w++) {
-        const unsigned lanes = b->threads - w * LANES;
+        const unsigned lanes = all - w * LANES;
         b->warps[w].live = lanes >= LANES ? UINT32_MAX : (UINT32_C(1) << lanes) - 1;
         b->warps[w].can_go_on = b->warps[w].live;
         b->warps[w].at_barrier = 0;
+        b->warps[w].asleep = 0;
     }
-    b->current = b->backwards ? b->threads - 1 : 0;
-    threadIdx = (cuda_model_index){.x = b->current};
+    threadIdx = (cuda_model_index){0};
+    blockIdx = b->first;
+    become(b->backwards ? all - 1 : 0);
 }
 
 bool cuda_model_run_block(void)

@@ -21,7 +21,9 @@
 #define __shared__ static __attribute__((section("cuda_shared")))
 
 #define KERNEL_BESIDE(name, Args, threads, blocks) KERNEL(name, Args, threads)
-#define KERNEL(kernel_name, Args, threads)                                                                             \
+#define KERNEL(name, Args, threads)                KERNEL_CLUSTER(name, Args, threads, 1)
+#define KERNEL_CLUSTER(kernel_name, Args, threads, blocks)                                                             \
+    static_assert(blocks <= 2, "as many as the model has room for");                                                   \
     static void cuda_model_body_##kernel_name(const Args &args);                                                       \
     static void cuda_model_run_##kernel_name(const void *args)                                                         \
     {                                                                                                                  \
@@ -29,13 +31,14 @@
     }                                                                                                                  \
     static_assert(sizeof(Args) <= 4096, "a kernel's argument has 4 KiB at most");                                      \
     static cuda_model_entry cuda_model_entry_##kernel_name(#kernel_name, cuda_model_run_##kernel_name, sizeof(Args),   \
-                                                           threads);                                                   \
+                                                           threads, blocks);                                           \
     static void cuda_model_body_##kernel_name(const Args &args)
 
 struct cuda_model_entry {
     cuda_model_kernel kernel;
-    cuda_model_entry(const char *name, void (*run)(const void *), size_t args_bytes, unsigned most_threads)
-        : kernel{name, run, args_bytes, most_threads, nullptr}
+    cuda_model_entry(const char *name, void (*run)(const void *), size_t args_bytes, unsigned most_threads,
+                     unsigned cluster)
+        : kernel{name, run, args_bytes, most_threads, cluster, nullptr}
     {
         cuda_model_register(&kernel);
     }
@@ -336,6 +339,12 @@ DEVICE int __float2int_rz(float value)
 #define __cosf(x)        cosf(x)
 #define __fdividef(x, y) ((x) / (y))
 
+DEVICE float power_of_two(float x)
+{
+    const float power = exp2f(x);
+    return power < 0x1p-126f ? 0 : power;
+}
+
 /* Half precision, by bits: round to nearest, ties to even. Every NaN becomes the one that a device makes. */
 DEVICE float f16_to_f32(uint16_t bits)
 {
@@ -538,6 +547,16 @@ DEVICE void mma_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
     cuda_model_mma(c, a, b0, b1, CUDA_MODEL_F16);
 }
 
+DEVICE void mma_bytes(int (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+    cuda_model_mma_bytes(c, a, b0, b1);
+}
+
+DEVICE float max_or_nan(float a, float b)
+{
+    return a > b || a != a ? a : b;
+}
+
 /* Copies are done when they are asked for. */
 template <int BYTES> DEVICE void copy_ahead(void *to, const void *from, bool there)
 {
@@ -556,17 +575,134 @@ template <int GROUPS> DEVICE void wait_for_copies()
 {
 }
 
-/* The model has no products of groups of warps. */
-typedef struct group_sums {
-    float c[1];
-} group_sums;
+/* Products of groups of warps: a warp's part is done when it is asked for. */
+#define HAS_GROUP_PRODUCTS
 
-DEVICE bool multiply_group_loop(group_sums &sums, const void *shared, int64_t count)
+template <int COLUMNS> struct group_sums {
+    float c[COLUMNS / 2];
+};
+
+DEVICE const void *group_columns(const void *shared)
 {
-    (void)sums;
-    (void)shared;
-    (void)count;
-    return false;
+    if (reinterpret_cast<uintptr_t>(shared) % 1024 != 0)
+        cuda_model_fault("columns for multiply_group that are not on a boundary of 1,024 bytes");
+    return shared;
+}
+
+template <int COLUMNS>
+DEVICE void multiply_group(group_sums<COLUMNS> &s, const uint32_t (&a)[4], const void *b, int step, bool add)
+{
+    cuda_model_group_product(s.c, a, static_cast<const uint8_t *>(b), COLUMNS, step, add);
+}
+
+DEVICE void settle(uint32_t (&)[4])
+{
+}
+
+template <int COLUMNS> DEVICE void settle(group_sums<COLUMNS> &)
+{
+}
+
+DEVICE void begin_products()
+{
+}
+
+DEVICE void close_products()
+{
+}
+
+template <int GROUPS> DEVICE void wait_for_products()
+{
+}
+
+DEVICE void publish_to_products()
+{
+}
+
+template <int REGISTERS> DEVICE void take_registers()
+{
+}
+
+template <int REGISTERS> DEVICE void give_registers()
+{
+}
+
+DEVICE void barrier_make(uint64_t *barrier, int arrivals)
+{
+    cuda_model_barrier_make(barrier, arrivals);
+}
+
+DEVICE void barriers_are_made()
+{
+}
+
+DEVICE void barrier_arrive(uint64_t *barrier)
+{
+    cuda_model_barrier_arrive(barrier, 0);
+}
+
+DEVICE void barrier_arrive_with(uint64_t *barrier, uint32_t bytes)
+{
+    cuda_model_barrier_arrive(barrier, bytes);
+}
+
+DEVICE void barrier_wait(uint64_t *barrier, int parity)
+{
+    cuda_model_barrier_wait(barrier, parity);
+}
+
+DEVICE void copy_bulk(void *to, const void *from, uint32_t bytes, uint64_t *barrier)
+{
+    if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) | bytes) % 16 != 0 || bytes == 0)
+        cuda_model_fault("copy_bulk of %u bytes from %p to %p: not in sixteens", bytes, from, to);
+    __builtin_memcpy(to, from, bytes);
+    cuda_model_barrier_bytes(barrier, bytes);
+}
+
+DEVICE int cluster_rank()
+{
+    return (int)cuda_model_cluster_rank();
+}
+
+DEVICE void barrier_arrive_at(uint64_t *barrier, int rank)
+{
+    barrier_arrive(static_cast<uint64_t *>(cuda_model_in_block(barrier, (unsigned)rank)));
+}
+
+template <int BLOCKS> DEVICE void copy_bulk_to_all(void *to, const void *from, uint32_t bytes, uint64_t *barrier)
+{
+    for (unsigned i = 0; i < BLOCKS; i++)
+        copy_bulk(cuda_model_in_block(to, i), from, bytes, static_cast<uint64_t *>(cuda_model_in_block(barrier, i)));
+}
+
+DEVICE void arrive_at_cluster()
+{
+    cuda_model_cluster_arrive();
+}
+
+DEVICE void wait_for_cluster()
+{
+    cuda_model_cluster_wait();
+}
+
+DEVICE void sync_some(int number, int threads)
+{
+    cuda_model_sync_some(number, threads);
+}
+
+template <uint32_t NUMBER> DEVICE uint32_t opaque()
+{
+    return NUMBER;
+}
+
+template <uint32_t MASK> DEVICE uint32_t mask_or(uint32_t word, uint32_t bits)
+{
+    return (word & MASK) | bits;
+}
+
+template <uint32_t MASK> DEVICE uint32_t choose(uint32_t a, uint32_t b)
+{
+    return (a & MASK) | (b & ~MASK);
 }
 
 /* Pairs of bf16. A device rounds what is no bf16 number; kernels promise that all are. */
@@ -577,6 +713,11 @@ DEVICE uint32_t subtract_bf16(uint32_t a, uint32_t b)
     if ((low | high) & 0xFFFFu)
         cuda_model_fault("subtract_bf16(0x%08x, 0x%08x), which has to be rounded", a, b);
     return low >> 16 | high;
+}
+
+DEVICE uint32_t add_bf16(uint32_t a, uint32_t b)
+{
+    return subtract_bf16(a, b ^ 0x80008000u);
 }
 
 /* Atomics give what was there before. No thread runs meanwhile, so they are plain. */

@@ -18,7 +18,8 @@ static bool run_backwards;
 
 /* Dynamic shared memory ends at a page that may not be touched; before it and in what is left up to that page lie
  * canaries. */
-static uint8_t *shared_end;
+static uint8_t *shared_end; /* of a cluster's first block; those of the others follow */
+static size_t member_bytes; /* from one's end to the next one's */
 static size_t shared_bytes;
 
 /* __shared__ variables: they lie in a section of their own (cuda_model.h), which the linker finds the ends of. */
@@ -61,25 +62,48 @@ static bool make_shared_memory(void)
         return true;
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t room = round_up(CUDA_MODEL_MOST_SHARED + ALIGNMENT, page);
-    uint8_t *memory = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    member_bytes = room + page;
+    uint8_t *memory =
+        mmap(NULL, CUDA_MODEL_MOST_CLUSTER * member_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return false;
-    mprotect(memory + room, page, PROT_NONE);
+    for (unsigned i = 0; i < CUDA_MODEL_MOST_CLUSTER; i++)
+        mprotect(memory + i * member_bytes + room, page, PROT_NONE);
     shared_end = memory + room;
     return true;
 }
 
+static uint8_t *end_of(unsigned rank)
+{
+    return shared_end + rank * member_bytes;
+}
+
+static uint8_t *begin_of(unsigned rank)
+{
+    return end_of(rank) - round_up(shared_bytes, ALIGNMENT);
+}
+
 void *cuda_model_dynamic_shared(void)
 {
-    return shared_end - round_up(shared_bytes, ALIGNMENT);
+    return begin_of(cuda_model_cluster_rank());
+}
+
+void *cuda_model_in_block(void *shared, unsigned rank)
+{
+    const size_t offset = (size_t)((uint8_t *)shared - begin_of(cuda_model_cluster_rank()));
+    if (rank >= cuda_model_block.kernel->cluster || offset >= shared_bytes)
+        cuda_model_fault("byte %zu of block %u of its cluster", offset, rank);
+    return begin_of(rank) + offset;
 }
 
 static void poison_shared_memory(void)
 {
-    uint8_t *begin = cuda_model_dynamic_shared();
-    memset(begin - ALIGNMENT, CANARY, ALIGNMENT);
-    memset(begin, POISON, shared_bytes);
-    memset(begin + shared_bytes, CANARY, (size_t)(shared_end - begin) - shared_bytes);
+    for (unsigned i = 0; i < cuda_model_block.kernel->cluster; i++) {
+        uint8_t *begin = begin_of(i);
+        memset(begin - ALIGNMENT, CANARY, ALIGNMENT);
+        memset(begin, POISON, shared_bytes);
+        memset(begin + shared_bytes, CANARY, (size_t)(end_of(i) - begin) - shared_bytes);
+    }
     if (__start_cuda_shared)
         memset(__start_cuda_shared, POISON, (size_t)(__stop_cuda_shared - __start_cuda_shared));
 }
@@ -102,11 +126,13 @@ static bool complain(const char *what)
 
 static bool check_canaries(void)
 {
-    const uint8_t *begin = cuda_model_dynamic_shared();
-    if (!untouched(begin - ALIGNMENT, begin))
-        return complain("something was written in front of its dynamic shared memory");
-    if (!untouched(begin + shared_bytes, shared_end))
-        return complain("something was written behind the end of its dynamic shared memory");
+    for (unsigned i = 0; i < cuda_model_block.kernel->cluster; i++) {
+        const uint8_t *begin = begin_of(i);
+        if (!untouched(begin - ALIGNMENT, begin))
+            return complain("something was written in front of its dynamic shared memory");
+        if (!untouched(begin + shared_bytes, end_of(i)))
+            return complain("something was written behind the end of its dynamic shared memory");
+    }
     return true;
 }
 
@@ -117,9 +143,11 @@ static void explain(const void *address)
 {
     const uint8_t *at = address;
     const int thread = cuda_model_thread_of_guard(address);
-    if (at >= shared_end && at < shared_end + sysconf(_SC_PAGESIZE))
-        cuda_model_fault("byte %zu of dynamic shared memory, of which the launch gave it %zu",
-                         (size_t)(at - (const uint8_t *)cuda_model_dynamic_shared()), shared_bytes);
+    for (unsigned i = 0; i < CUDA_MODEL_MOST_CLUSTER; i++) {
+        if (at >= end_of(i) && at < end_of(i) + sysconf(_SC_PAGESIZE))
+            cuda_model_fault("byte %zu of dynamic shared memory, of which the launch gave it %zu",
+                             (size_t)(at - begin_of(i)), shared_bytes);
+    }
     if (thread >= 0)
         cuda_model_fault("the stack of thread %d is full", thread);
     cuda_model_fault("address %p is nobody's", address);
@@ -135,13 +163,14 @@ static void on_fault(int signal_number, siginfo_t *info, void *unused)
 
 static bool run_blocks(void)
 {
-    const block *b = &cuda_model_block;
-    const uint64_t count = (uint64_t)gridDim.x * gridDim.y * gridDim.z;
+    block *b = &cuda_model_block;
+    const unsigned rows = gridDim.y / b->kernel->cluster;
+    const uint64_t count = (uint64_t)gridDim.x * rows * gridDim.z;
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t number = b->backwards ? count - 1 - i : i;
-        blockIdx.x = (unsigned)(number % gridDim.x);
-        blockIdx.y = (unsigned)(number / gridDim.x % gridDim.y);
-        blockIdx.z = (unsigned)(number / gridDim.x / gridDim.y);
+        b->first.x = (unsigned)(number % gridDim.x);
+        b->first.y = (unsigned)(number / gridDim.x % rows) * b->kernel->cluster;
+        b->first.z = (unsigned)(number / gridDim.x / rows);
         poison_shared_memory();
         if (!cuda_model_run_block() || !check_canaries())
             return false;
@@ -177,6 +206,10 @@ const char *cuda_model_refusal(const cuda_model_kernel *kernel, cuda_model_index
         return "a block has 1 to 1024 threads";
     if (threads > kernel->most_threads)
         return "more threads in a block than KERNEL says";
+    if (grid.y % kernel->cluster != 0)
+        return "blocks that make no whole cluster";
+    if (kernel->cluster > 1 && (threads % LANES != 0 || threads * kernel->cluster > CUDA_MODEL_MOST_THREADS))
+        return "a cluster of blocks that the model has no room for";
     if (bytes > CUDA_MODEL_MOST_SHARED)
         return "more than 227 KiB of shared memory";
     return NULL;
@@ -187,7 +220,7 @@ static const char *launch(const cuda_model_kernel *kernel, cuda_model_index grid
 {
     block *b = &cuda_model_block;
     const char *refused = cuda_model_refusal(kernel, grid, threads, bytes);
-    if (!refused && (!cuda_model_make_threads(threads) || !make_shared_memory()))
+    if (!refused && (!cuda_model_make_threads(threads * kernel->cluster) || !make_shared_memory()))
         refused = "no memory for its threads";
     if (refused) {
         snprintf(b->message, sizeof b->message,

@@ -15,6 +15,7 @@
 
 enum {
     CUDA_MODEL_MOST_THREADS = 1024,
+    CUDA_MODEL_MOST_CLUSTER = 2,
     CUDA_MODEL_MOST_SHARED = 232448, /* 227 KiB, as on compute capability 9.0 */
 };
 

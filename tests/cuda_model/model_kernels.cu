@@ -50,6 +50,29 @@ KERNEL(model_some_end, model_words, 256)
     args.out[threadIdx.x] = words[threadIdx.x];
 }
 
+/* Each block of a cluster brings half of in [64] to both; a block writes what it then has. */
+KERNEL_CLUSTER(model_cluster, model_words, 64, 2)
+{
+    DYNAMIC_SHARED(uint64_t, barrier);
+    uint32_t *words = reinterpret_cast<uint32_t *>(barrier + 2);
+    if (threadIdx.x == 0) {
+        barrier_make(barrier, 1 + 2 * 64);
+        barriers_are_made();
+    }
+    arrive_at_cluster();
+    wait_for_cluster();
+    if (threadIdx.x == 0) {
+        barrier_arrive_with(barrier, 64 * 4);
+        copy_bulk_to_all<2>(words + 32 * cluster_rank(), args.in + 32 * cluster_rank(), 32 * 4, barrier);
+    }
+    barrier_arrive_at(barrier, 0);
+    barrier_arrive_at(barrier, 1);
+    barrier_wait(barrier, 0);
+    args.out[(blockIdx.y * gridDim.x + blockIdx.x) * 64 + threadIdx.x] = words[threadIdx.x];
+    arrive_at_cluster();
+    wait_for_cluster();
+}
+
 /* Lanes of `count` and more end; the others go on with the whole warp's mask. */
 KERNEL(model_lanes_end, model_words, 32)
 {

@@ -22,6 +22,7 @@ typedef struct cuda_model_kernel {
     void (*run)(const void *args);
     size_t args_bytes;
     unsigned most_threads; /* of a block */
+    unsigned cluster;      /* blocks, neighbours in y, that run together */
     struct cuda_model_kernel *next;
 } cuda_model_kernel;
 
@@ -63,6 +64,29 @@ typedef enum cuda_model_number { CUDA_MODEL_BF16, CUDA_MODEL_F16 } cuda_model_nu
 /* c [4] += a [4] * (b0, b1), in the fragments of mma.sync m16n8k16, of numbers of that kind; products are exact, sums
  * in float32 over k from 0. */
 void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind);
+
+/* The same in integers, in those of m16n8k32: a's bytes are unsigned, b's signed. */
+void cuda_model_mma_bytes(int *c, const uint32_t *a, uint32_t b0, uint32_t b1);
+
+/* c [columns / 2] = a [4] * step `step` of b, in the fragments of wgmma m64nNk16, added to c if `add`: the part of one
+ * warp, all of whose lanes come. b is in shared memory as device.cuh's multiply_group has it. */
+void cuda_model_group_product(float *c, const uint32_t *a, const uint8_t *b, int columns, int step, int add);
+
+/* Barriers in shared memory, as device.cuh describes them: 64 bits that say how many have to arrive yet and how many
+ * bytes to come. Copies are done when they are asked for. */
+void cuda_model_barrier_make(uint64_t *barrier, int arrivals);
+void cuda_model_barrier_arrive(uint64_t *barrier, uint32_t announced_bytes);
+void cuda_model_barrier_bytes(uint64_t *barrier, uint32_t bytes);
+void cuda_model_barrier_wait(const uint64_t *barrier, int parity);
+/* `wanted` threads, whole warps, wait for each other. */
+void cuda_model_sync_some(int number, int wanted);
+
+/* Blocks of a cluster: which one of it this is, where something in its dynamic shared memory lies in that of block
+ * `rank`, and all of their threads: each comes as often as it waits. */
+unsigned cuda_model_cluster_rank(void);
+void *cuda_model_in_block(void *shared, unsigned rank);
+void cuda_model_cluster_arrive(void);
+void cuda_model_cluster_wait(void);
 
 #ifdef __cplusplus
 }

@@ -254,17 +254,96 @@ static void multiply_for_all(const meeting *m, cuda_model_number kind)
     exchange_sums(&p, m, true);
 }
 
-void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind)
+/* Lane 4 g + t has of a columns 4t to 4t + 3 and 16 more of the rows g and g + 8, of b the same of column g. */
+static void multiply_bytes_for_all(const meeting *m)
 {
-    const char *const operation = kind == CUDA_MODEL_F16 ? "mma_f16" : "mma_bf16";
+    uint8_t a[16][32];
+    int8_t b[8][32]; /* by columns */
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        uint32_t words[6];
+        memcpy(words, m->operands[lane], sizeof words);
+        for (unsigned i = 0; i < 4; i++)
+            memcpy(&a[lane / 4 + i % 2 * 8][lane % 4 * 4 + i / 2 * 16], &words[i], 4);
+        for (unsigned i = 0; i < 2; i++)
+            memcpy(&b[lane / 4][lane % 4 * 4 + i * 16], &words[4 + i], 4);
+    }
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        int *sums = NULL;
+        memcpy(&sums, &m->operands[lane][3], sizeof sums);
+        for (unsigned i = 0; i < 4; i++) {
+            const uint8_t *row = a[lane / 4 + i / 2 * 8];
+            const int8_t *column = b[lane % 4 * 2 + i % 2];
+            for (unsigned k = 0; k < 32; k++)
+                sums[i] += row[k] * column[k];
+        }
+    }
+}
+
+/* The operation's meeting, with the lane's factors and where its sums are. */
+static meeting *meet_to_multiply(const char *operation, void *sums, const uint32_t *a, uint32_t b0, uint32_t b1)
+{
     const uint32_t words[6] = {a[0], a[1], a[2], a[3], b0, b1};
     uint64_t operands[4];
     memcpy(operands, words, sizeof words);
-    memcpy(&operands[3], &c, sizeof c);
+    memcpy(&operands[3], &sums, sizeof sums);
     meeting *m = meet(operation, UINT32_MAX, operands, 4);
     if (m->arrived != UINT32_MAX)
         cuda_model_fault("%s without lanes 0x%08x, which have ended", operation, ~m->arrived);
+    return m;
+}
+
+void cuda_model_mma(float *c, const uint32_t *a, uint32_t b0, uint32_t b1, cuda_model_number kind)
+{
+    meeting *m = meet_to_multiply(kind == CUDA_MODEL_F16 ? "mma_f16" : "mma_bf16", c, a, b0, b1);
     if (m->inside == m->arrived)
         multiply_for_all(m, kind);
     leave(m);
+}
+
+void cuda_model_mma_bytes(int *c, const uint32_t *a, uint32_t b0, uint32_t b1)
+{
+    meeting *m = meet_to_multiply("mma_bytes", c, a, b0, b1);
+    if (m->inside == m->arrived)
+        multiply_bytes_for_all(m);
+    leave(m);
+}
+
+static float bf16_value(uint32_t pair, int half)
+{
+    const uint32_t bits = half ? pair & 0xFFFF0000U : pair << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Row `row` of 16, number k of 16, of what all lanes brought. */
+static float a_value(const meeting *m, int row, int k)
+{
+    return bf16_value((uint32_t)m->operands[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2], k % 2);
+}
+
+static float b_value(const uint8_t *b, int column, int step, int k)
+{
+    const int part = (step * 2 + k / 8) ^ (column % 8);
+    uint16_t bits;
+    memcpy(&bits, b + column * 128 + part * 16 + k % 8 * 2, sizeof bits);
+    return bf16_value(bits, 0);
+}
+
+void cuda_model_group_product(float *c, const uint32_t *a, const uint8_t *b, int columns, int step, int add)
+{
+    static const char operation[] = "multiply_group";
+    const uint64_t operands[4] = {a[0], a[1], a[2], a[3]};
+    meeting *m = meet(operation, UINT32_MAX, operands, 4);
+    const int lane = (int)(cuda_model_block.current % LANES);
+    float values[2][16];
+    for (int i = 0; i < 32; i++)
+        values[i / 16][i % 16] = a_value(m, lane / 4 + i / 16 * 8, i % 16);
+    leave(m);
+    for (int i = 0; i < columns / 2; i++) {
+        float sum = add ? c[i] : 0.0F;
+        for (int k = 0; k < 16; k++)
+            sum += values[i / 2 % 2][k] * b_value(b, i / 4 * 8 + lane % 4 * 2 + i % 2, step, k);
+        c[i] = sum;
+    }
 }

@@ -50,6 +50,8 @@ ffai__cuda_result cuFuncSetAttribute(ffai__cuda_function function, int attribute
     CALLED_ON_DEVICE(cuFuncSetAttribute);
     if (!stub_is_open(function, A_FUNCTION))
         return INVALID_HANDLE;
+    if (attribute == FFAI__CUDA_FUNCTION_SHARED_PERCENT && value >= 0 && value <= 100)
+        return FFAI__CUDA_SUCCESS;
     if (attribute != FFAI__CUDA_FUNCTION_SHARED_BYTES || value < 0 || value > CUDA_MODEL_MOST_SHARED)
         return INVALID_VALUE;
     function->most_shared_bytes = (unsigned)value;

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "calls.h"
+#include "checkpoint.h"
 #include "synthetic.h"
 
 #define GOLDEN     FFAI_SOURCE_DIR "/tests/golden/"
@@ -16,6 +18,8 @@
 #define MIXED      GOLDEN "llama/affine-mixed"
 #define SHARDED    GOLDEN "llama/sharded"
 #define GGUF       GOLDEN "gguf/Q4_1.gguf"
+#define PARTS      FFAI_SOURCE_DIR "/tests/data/formats/parts/qwen3-00002-of-00003.gguf"
+#define SCORES     FFAI_SOURCE_DIR "/tests/data/gguf-tokenizers/sentence-piece.gguf"
 
 #define TRY(call)                                                                                                      \
     do {                                                                                                               \
@@ -91,6 +95,12 @@ static ffai_status load_gguf(digest *d, ffai_error *err)
 {
     static const ffai_model_options options = {.backend = "ref"};
     return load(d, GGUF, &options, err);
+}
+
+static ffai_status load_parts(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.backend = "ref"};
+    return load(d, PARTS, &options, err);
 }
 
 static ffai_status load_with_threads(digest *d, ffai_error *err)
@@ -273,6 +283,26 @@ static ffai_status tokenize_from_gguf(digest *d, ffai_error *err)
     return tokenize(d, GGUF, err);
 }
 
+static ffai_status tokenize_by_scores(digest *d, ffai_error *err)
+{
+    return tokenize(d, SCORES, err);
+}
+
+/* As a converted folder gets it: with the merges that follow from scores. */
+static ffai_status derive_merges(digest *d, ffai_error *err)
+{
+    ffai__checkpoint *checkpoint = NULL;
+    char *json = NULL;
+    size_t size = 0;
+    TRY(ffai__checkpoint_open_documents(&checkpoint, SCORES, err));
+    const ffai_status status = ffai__checkpoint_tokenizer_json(&json, &size, NULL, checkpoint, err);
+    if (status == FFAI_OK)
+        add(d, json, size);
+    ffai__free(json);
+    ffai__checkpoint_close(checkpoint);
+    return status;
+}
+
 static ffai_status tokenize_otherwise(digest *d, ffai_error *err)
 {
     static const char *const files[] = {
@@ -364,6 +394,32 @@ static ffai_status convert_folder(digest *d, ffai_error *err)
 {
     static const ffai_convert_options options = {.dtype = "bf16"};
     return convert(d, MIXED, &options, err);
+}
+
+static ffai_status quantize(digest *d, ffai_error *err)
+{
+    static const ffai_convert_options options = {.recipe = "mixed_3_6", .group_size = 32, .threads = 2};
+    return convert(d, MIXED, &options, err);
+}
+
+static ffai_status calibrate(digest *d, ffai_error *err)
+{
+    static const int32_t tokens[] = {1, 7, 3};
+    const ffai_convert_options options = {
+        .bits = 3, .method = "calibrated", .calibration = tokens, .calibration_size = 3, .threads = 1};
+    return convert(d, FFAI_SOURCE_DIR "/tests/data/quantize/checkpoint", &options, err);
+}
+
+static ffai_status compare_models(digest *d, ffai_error *err)
+{
+    static const int32_t tokens[] = {1, 7, 3};
+    const ffai_model_options options = {.threads = 1};
+    ffai_comparison c = {0};
+    const char *path = FFAI_SOURCE_DIR "/tests/data/quantize/checkpoint";
+    const ffai_status status = ffai_compare(&c, path, path, tokens, 3, 3, &options, NULL, NULL, err);
+    if (status == FFAI_OK)
+        add(d, &c.perplexity, sizeof c.perplexity);
+    return status;
 }
 
 /* Unfinished work may stay where removing it failed too, but nothing under the final name. */
@@ -460,6 +516,7 @@ const scenario scenarios[] = {
     {.name = "load_folder", .run = load_folder},
     {.name = "load_shards", .run = load_shards},
     {.name = "load_gguf", .run = load_gguf},
+    {.name = "load_parts", .run = load_parts},
     {.name = "load_with_threads", .run = load_with_threads},
 #ifdef FFAI_CUDA_MODEL_KERNELS
     {.name = "load_on_device", .run = load_on_device},
@@ -468,6 +525,8 @@ const scenario scenarios[] = {
     {.name = "generate_again", .set_up = open_everything, .run = generate_again, .tear_down = close_everything},
     {.name = "tokenize_byte_level", .run = tokenize_byte_level},
     {.name = "tokenize_from_gguf", .run = tokenize_from_gguf},
+    {.name = "tokenize_by_scores", .run = tokenize_by_scores},
+    {.name = "derive_merges", .run = derive_merges},
     {.name = "tokenize_otherwise", .run = tokenize_otherwise},
     {.name = "convert_gguf",
      .set_up = make_folder,
@@ -479,6 +538,17 @@ const scenario scenarios[] = {
      .run = convert_folder,
      .tear_down = remove_folder,
      .left_behind = destination_left},
+    {.name = "quantize",
+     .set_up = make_folder,
+     .run = quantize,
+     .tear_down = remove_folder,
+     .left_behind = destination_left},
+    {.name = "calibrate",
+     .set_up = make_folder,
+     .run = calibrate,
+     .tear_down = remove_folder,
+     .left_behind = destination_left},
+    {.name = "compare_models", .run = compare_models},
     {.name = "inspect", .run = inspect},
     {.name = "inspect_as_json", .run = inspect_as_json},
     {.name = "list", .run = list},

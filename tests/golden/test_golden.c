@@ -49,6 +49,7 @@ static const setup setups[] = {
     {"cpu default, unfused, chunks of 1", "cpu", "none", 2, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cuda f32 activations", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
     {"cuda f32 activations, unfused", "cuda", "none", 0, 64, FFAI_ACTIVATIONS_F32, FFAI_KV_F32, 1e-4},
+    {"cuda fine", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_FINE, FFAI_KV_F16, 3e-2},
     {"cuda default", "cuda", "all", 0, 64, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cuda default, chunks of 7", "cuda", "all", 0, 7, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},
     {"cuda default, chunks of 1", "cuda", "all", 0, 1, FFAI_ACTIVATIONS_DEFAULT, FFAI_KV_F16, 3e-2},

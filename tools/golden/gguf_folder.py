@@ -87,8 +87,15 @@ def _config(field, weights, rope_factors):
         "eos_token_id": field("tokenizer.ggml.eos_token_id"),
         "torch_dtype": "float32",
     }
-    if field(f"{arch}.rope.scaling.type") not in (None, "none"):
-        raise ValueError("rope.scaling.* is not read: only rope_freqs.weight")
+    window = field(f"{arch}.attention.sliding_window")
+    if window:  # a llama with a window is a Mistral
+        config |= {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": window}
+    scaling = field(f"{arch}.rope.scaling.type")
+    if scaling not in (None, "none"):
+        config["rope_scaling"] = {"rope_type": scaling, "type": scaling, "factor": field(f"{arch}.rope.scaling.factor")}
+        original = field(f"{arch}.rope.scaling.original_context_length")
+        if original:
+            config["rope_scaling"]["original_max_position_embeddings"] = original
     if rope_factors is not None:
         # longrope with equal factors and no extension is nothing but a factor per frequency.
         factors = rope_factors.tolist()
@@ -145,9 +152,19 @@ def read(path, folder):
     return types
 
 
+def _write_rope_scaling(writer, scaling):
+    if not scaling:
+        return
+    writer.add_rope_scaling_type(gguf.RopeScalingType(scaling["rope_type"]))
+    writer.add_rope_scaling_factor(scaling["factor"])
+    if "original_max_position_embeddings" in scaling:
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+
+
 def write(path, config, weights, file_type, pre, with_bos=False, rope_factors=None):
     """Writes Hugging Face weights (float32 arrays by name) as a GGUF file with the tiny tokenizer."""
     arch, heads = config["model_type"], config["num_attention_heads"]
+    arch = "llama" if arch == "mistral" else arch
     kv_heads = config["num_key_value_heads"]
     writer = gguf.GGUFWriter(path, arch)
     writer.add_name(f"Tiny {arch}")
@@ -160,6 +177,9 @@ def write(path, config, weights, file_type, pre, with_bos=False, rope_factors=No
     writer.add_head_count_kv(kv_heads)
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    if config.get("sliding_window"):
+        writer.add_sliding_window(config["sliding_window"])
+    _write_rope_scaling(writer, config.get("rope_scaling"))
     if arch == "llama":
         writer.add_vocab_size(config["vocab_size"])
         writer.add_rope_dimension_count(config["head_dim"])

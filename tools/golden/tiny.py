@@ -347,6 +347,13 @@ def _gguf_recipes():
         "llama", "llama3-rope", small | {"tie_word_embeddings": False}, "f32", file_type="Q8_0",
         pre=bpe.LLAMA_BPE, with_bos=True, rope_factors=llama3_factors(10000.0, 32, 8.0, 1.0, 4.0, 32),
     )
+    linear = {"rope_type": "linear", "factor": 2.5}
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+    for rope in (linear, yarn):
+        name = f"{rope['rope_type']}-rope"
+        yield Recipe("llama", name, small | {"rope_scaling": rope}, "f32", file_type="F16", pre=bpe.SMOLLM)
+    window = {"sliding_window": 24, "tie_word_embeddings": False}
+    yield Recipe("mistral", "mistral-Q8_0", small | window, "f32", file_type="Q8_0", pre=bpe.LLAMA_BPE, with_bos=True)
     yield Recipe("qwen2", "qwen2-Q4_1", small, "f32", file_type="Q4_1", pre=bpe.QWEN2)
     yield Recipe(
         "qwen3", "qwen3-Q8_0", small | {"head_dim": 64}, "f32", file_type="Q8_0", pre=bpe.QWEN2

@@ -1,15 +1,17 @@
 # fish completion for ffai
 
-set -l commands generate logits tokenize detokenize inspect convert program diff perplexity bench tune devices version help
-set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize inspect convert program diff perplexity bench tune devices version help"
-set -l computing "not __fish_seen_subcommand_from tokenize detokenize inspect convert program tune devices version help"
-set -l modelled "not __fish_seen_subcommand_from convert devices version help"
+set -l commands generate logits tokenize detokenize pull models inspect convert program diff perplexity bench tune devices version help
+set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize pull models inspect convert program diff perplexity bench tune devices version help"
+set -l computing "not __fish_seen_subcommand_from tokenize detokenize pull models inspect convert program tune devices version help"
+set -l modelled "not __fish_seen_subcommand_from pull models convert devices version help"
 
 complete -c ffai -f
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a generate -d 'Continue a prompt'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a logits -d 'Write logits to a .npy file'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a tokenize -d 'Turn text into token ids'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a detokenize -d 'Turn token ids into text'
+complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a pull -d 'Download a model'
+complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a models -d 'List or remove downloaded models'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Say what a checkpoint is and needs'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a convert -d 'Write a folder in MLX format'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a program -d 'Print the program of a model'
@@ -27,8 +29,8 @@ complete -c ffai -n $modelled -s m -l model -r -F -d 'The model'
 complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l device -x -d 'Which of the devices'
 complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l backend -x -a 'auto cpu cuda ref' -d 'What computes'
 complete -c ffai -n $computing -l threads -x -d 'Number of threads'
-complete -c ffai -n $computing -l activations -x -a 'default f32 bf16' -d 'Precision of activations'
-complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
+complete -c ffai -n $computing -l activations -x -a 'default f32 bf16 fine' -d 'Precision of activations'
+complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize pull models inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff" -l kv -x -a 'bf16 f16 f32' -d 'Format of keys and values'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff logits bench" -l context -x -d 'Tokens at once'
 
@@ -48,12 +50,21 @@ complete -c ffai -n $generating -l presence-penalty -x -d 'Taken off tokens seen
 complete -c ffai -n $generating -l seed -x -d 'Fixes the draws'
 complete -c ffai -n $generating -l ignore-eos -d 'Go on past end tokens'
 complete -c ffai -n $generating -l stats -d 'Times, rates, memory and parameters'
-complete -c ffai -n "$generating; or __fish_seen_subcommand_from inspect perplexity bench tune devices" -l json -d 'One JSON object'
+complete -c ffai -n "$generating; or __fish_seen_subcommand_from pull models inspect convert perplexity bench tune devices" -l json -d 'One JSON object'
 
 complete -c ffai -n "__fish_seen_subcommand_from logits" -s o -l output -r -F -d 'The file to write'
 complete -c ffai -n "__fish_seen_subcommand_from tokenize" -l no-special -d 'Add no special tokens'
+complete -c ffai -n "__fish_seen_subcommand_from pull" -l connections -x -d 'At the same time'
+complete -c ffai -n "__fish_seen_subcommand_from models" -x -a 'rm prune'
 complete -c ffai -n "__fish_seen_subcommand_from inspect convert" -F
-complete -c ffai -n "__fish_seen_subcommand_from convert" -l dtype -x -a 'bf16 fp16 f32' -d 'Type of all weights'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l bits -x -a '8 6 5 4 3 2' -d 'Round matrices to so many bits'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l group-size -x -a '32 64 128' -d 'Columns that share a scale'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l recipe -x -a 'mixed_2_6 mixed_3_4 mixed_3_6 mixed_4_6' -d 'Two widths'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l method -x -a 'mlx calibrated' -d 'How scales are found'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l calibration -r -F -d 'Text to calibrate with'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l report -r -F -d 'Text to judge the result by'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l dtype -x -a 'bf16 fp16 f32' -d 'Type of plain weights'
+complete -c ffai -n "__fish_seen_subcommand_from convert" -l threads -x -d 'Number of threads'
 complete -c ffai -n "__fish_seen_subcommand_from convert" -l shard-size -x -d 'Largest size of a file'
 complete -c ffai -n "__fish_seen_subcommand_from convert" -l force -d 'Replace DST'
 complete -c ffai -n "__fish_seen_subcommand_from diff" -l against -x -a 'auto cpu cuda ref' -d 'The other backend'
@@ -66,6 +77,7 @@ complete -c ffai -n "__fish_seen_subcommand_from bench" -l layers -x -d 'So many
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l prompt-tokens -x -d 'Tokens of a prompt'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l gen-tokens -x -d 'Tokens to generate'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l depth -x -d 'Tokens that are there before'
+complete -c ffai -n "__fish_seen_subcommand_from bench" -l sequences -x -d 'So many continued together as well'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l repeat -x -d 'Times'
 complete -c ffai -n "__fish_seen_subcommand_from bench" -l ops -d 'Where the time goes'
 complete -c ffai -n "__fish_seen_subcommand_from tune" -l forget -d 'Remove what was kept'

@@ -165,7 +165,7 @@ double ffai__cpu_read_weights(ffai__run *base);
 ffai_status ffai__cpu_measure(ffai__machine *machine, const ffai__plan_options *options, ffai_error *err);
 
 /* Free parameters (retune.c). */
-ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, ffai_error *err);
+ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, int device, ffai_error *err);
 void ffai__cpu_tuning(ffai__tuning *tuning, const ffai__plan *base);
 ffai_status ffai__cpu_retune(ffai__run *base, const ffai__tuning *tuning, ffai_error *err);
 double ffai__cpu_lost(const ffai__run *base);

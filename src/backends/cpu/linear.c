@@ -14,6 +14,11 @@ static ffai__scale_mode scale_mode(const ffai__weight *weight)
         return FFAI__SCALE_F16;
     case FFAI__DENSE:
     case FFAI__MLX_AFFINE:
+    case FFAI__GGUF_Q2_K:
+    case FFAI__GGUF_Q3_K:
+    case FFAI__GGUF_Q4_K:
+    case FFAI__GGUF_Q5_K:
+    case FFAI__GGUF_Q6_K:
         break;
     }
     if (weight->scale_dtype == FFAI__F32)

@@ -45,12 +45,13 @@ static long cache_kib(int level)
     return bytes > 0 ? bytes / 1024 : 0;
 }
 
-ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, ffai_error *err)
+ffai_status ffai__cpu_identify(int *threads, char *text, size_t size, int device, ffai_error *err)
 {
     char name[NAME_BYTES];
     ffai__cpu_features features;
     ffai__isa isa = FFAI__ISA_SCALAR;
     ffai__cores *cores = NULL;
+    (void)device;
     ffai__cpu_features_detect(&features);
     FFAI__TRY(ffai__isa_choose(&isa, &features, err));
     FFAI__TRY(ffai__cores_find(&cores, err));

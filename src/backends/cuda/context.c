@@ -3,6 +3,7 @@
 
 #include "cuda.h"
 #include "cuda_devices.h"
+#include "kernels/images.h"
 
 ffai_status ffai__cuda_enter(const ffai__cuda_opened *opened, ffai_error *err)
 {
@@ -35,6 +36,7 @@ static ffai_status read_attributes(ffai__cuda_opened *opened, ffai_error *err)
                                    driver->device_attribute(wanted[i].value, wanted[i].attribute, opened->device),
                                    "asking for an attribute", err));
     opened->compute = major * 10 + minor;
+    opened->has_wgmma = opened->compute == 90 && strstr(ffai__cuda_architectures, "90a");
     return ffai__cuda_check(driver, driver->device_name(opened->name, (int)sizeof opened->name, opened->device),
                             "asking for its name", err);
 }

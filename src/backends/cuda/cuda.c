@@ -9,6 +9,7 @@
 #include "message.h"
 #include "profile.h"
 #include "results.h"
+#include "retune.h"
 #include "sample.h"
 #include "step_check.h"
 #include "stores.h"
@@ -38,6 +39,7 @@ static ffai_status cuda_load(ffai__plan **out, const ffai__program *program, con
         return ffai__fail_memory(err, "a plan", sizeof *plan);
     plan->base = (ffai__plan){&ffai__backend_cuda, program};
     plan->activations = options->activations;
+    plan->tuning = options->tuning ? *options->tuning : ffai__tuning_usual;
     ffai_status status = ffai__cuda_open_device(&plan->opened, options->device, err);
     if (status == FFAI_OK)
         status = ffai__cuda_pack(plan, options, err);
@@ -65,11 +67,8 @@ static ffai_status cuda_available(uint64_t *bytes, int device, ffai_error *err)
 
 static void free_classes(ffai__cuda_run *run)
 {
-    for (size_t i = 0; run->classes && i < run->num_classes; i++) {
-        if (run->classes[i].graph)
-            run->plan->opened.driver->graph_exec_destroy(run->classes[i].graph);
-        ffai__free(run->classes[i].operations);
-    }
+    if (run->classes)
+        ffai__cuda_drop_graphs(run);
     ffai__free(run->classes);
 }
 
@@ -218,6 +217,7 @@ static ffai_status cuda_open(ffai__run **out, ffai__plan *plan, const ffai__run_
     run->plan = (ffai__cuda_plan *)plan;
     run->program = plan->program;
     run->options = *options;
+    ffai__cuda_tuning(&run->tuning, plan);
     const ffai_status status = open_parts(run, err);
     if (status != FFAI_OK) {
         cuda_close(&run->base);
@@ -370,6 +370,7 @@ static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t fr
     const uint64_t stride = (uint64_t)run->step.history_stride * sizeof(int32_t);
     if (!length || to_slot == from_slot)
         return FFAI_OK;
+    ffai__cuda_message_forget(run, to_slot);
     return copy_within(run, history + (uint64_t)to_slot * stride, history + (uint64_t)from_slot * stride,
                        (uint64_t)length * sizeof(int32_t), err);
 }
@@ -377,6 +378,7 @@ static ffai_status cuda_copy_tokens(ffai__run *base, int32_t to_slot, int32_t fr
 const ffai__backend ffai__backend_cuda = {
     .name = "cuda",
     .ahead = 1,
+    .step_rows = 2048,
     .available = cuda_available,
     .load = cuda_load,
     .unload = cuda_unload,
@@ -393,4 +395,7 @@ const ffai__backend ffai__backend_cuda = {
     .measure = ffai__cuda_measure,
     .profile = ffai__cuda_profile_switch,
     .profile_read = ffai__cuda_profile_read,
+    .identify = ffai__cuda_identify,
+    .tuning = ffai__cuda_tuning,
+    .retune = ffai__cuda_retune,
 };

@@ -20,6 +20,7 @@ typedef struct ffai__cuda_context_and_kernels {
     int compute; /* 90 for compute capability 9.0 */
     int multiprocessors;
     int shared_bytes; /* that a block may have */
+    bool has_wgmma;   /* the device has it, and the kernels are compiled for it */
     char name[128];
     ffai__cuda_kernels kernels;
 } ffai__cuda_opened;
@@ -28,6 +29,7 @@ typedef struct ffai__cuda_plan {
     ffai__plan base;
     ffai__cuda_opened opened;
     ffai__activations activations;
+    ffai__tuning tuning;         /* what it was asked for */
     ffai__cuda_matrix *matrices; /* [values] words NULL for other values */
     uint64_t *vectors;           /* [values] addresses of norm weights and biases, 0 for other values */
     bool *around_attention;      /* [instructions] see attention_products.h */
@@ -70,11 +72,13 @@ enum {
 
 /* How many blocks a launch has, by the rows of the step's class. */
 typedef enum ffai__cuda_grid {
-    FFAI__CUDA_GRID_FIXED,  /* blocks */
-    FFAI__CUDA_GRID_WORK,   /* enough threads for rows * work, up to some for each multiprocessor */
-    FFAI__CUDA_GRID_ROWS,   /* a block a row, `blocks` in the second dimension */
-    FFAI__CUDA_GRID_TILES,  /* blocks, and in the second dimension one for each rows_a_block */
-    FFAI__CUDA_GRID_ATTEND, /* a block a row; `blocks` key/value heads; parts of the context */
+    FFAI__CUDA_GRID_FIXED,       /* blocks */
+    FFAI__CUDA_GRID_WORK,        /* enough threads for rows * work, up to some for each multiprocessor */
+    FFAI__CUDA_GRID_ROWS,        /* a block a row, `blocks` in the second dimension */
+    FFAI__CUDA_GRID_TILES,       /* blocks, and in the second dimension one for each rows_a_block */
+    FFAI__CUDA_GRID_ROW_TILES,   /* the same the other way round: neighbours have the same part of the matrix */
+    FFAI__CUDA_GRID_ATTEND,      /* a block a row; `blocks` key/value heads; parts of the context */
+    FFAI__CUDA_GRID_ATTEND_MANY, /* `blocks` for each tile of at most rows_a_block rows of one sequence */
 } ffai__cuda_grid;
 
 /* One kernel of a step. */
@@ -83,8 +87,9 @@ typedef struct ffai__cuda_operation {
     ffai__cuda_grid grid;
     bool of_outputs; /* rows are R, not T */
     unsigned blocks;
+    unsigned parts;        /* GRID_ATTEND: of the context */
     uint64_t work;         /* GRID_WORK: threads for each row */
-    unsigned rows_a_block; /* GRID_TILES */
+    unsigned rows_a_block; /* GRID_TILES, GRID_ROW_TILES, GRID_ATTEND_MANY */
     unsigned threads;
     unsigned shared_bytes;
     const ffai__instruction *instruction;
@@ -112,6 +117,7 @@ typedef struct ffai__cuda_run {
     ffai__cuda_plan *plan;
     const ffai__program *program;
     ffai__run_options options;
+    ffai__tuning tuning;
     ffai__cuda_stream stream;
     ffai__cuda_event done[FFAI__CUDA_SLOTS]; /* the step in this slot */
 
@@ -124,12 +130,17 @@ typedef struct ffai__cuda_run {
     uint64_t *angles;      /* [instructions] address of a rope's table, of those that share one the same */
     uint64_t *frequencies; /* [instructions] and of its inv_freq */
     uint64_t pieces, sums;
+    uint64_t pieces_bytes, sums_bytes;
     uint64_t partials;
     uint64_t arrived, arrived_bytes;
+    uint64_t tiles;      /* of rows, for attention of many */
+    int32_t tile_rows;   /* at most, in one of these */
+    int32_t tile_blocks; /* of one of these, at most */
+    uint64_t few_sums;   /* of products of a few rows, in parts */
     uint64_t sample_scratch;
     ffai__cuda_step step; /* where a step's data lies on the device */
     ffai__cuda_begin_args begin;
-    int32_t splits;
+    int32_t splits; /* parts that a context is cut into at most, as tuned */
 
     ffai__cuda_address stores;
     uint64_t store_bytes;
@@ -141,6 +152,7 @@ typedef struct ffai__cuda_run {
     ffai__cuda_drawn *drawn;        /* host memory [slots][max_outputs] */
     ffai__cuda_drawn *device_drawn; /* the same, as the device addresses it */
     uint32_t *shadow;               /* what the device's block tables hold; UINT32_MAX: nothing yet */
+    int32_t *told;                  /* [max_sequences] positions of the slot's sequence whose pages the device knows */
     uint64_t num_entries;
     float *logits;                          /* [max_outputs][vocab_size] */
     uint32_t number;                        /* of the next step */
@@ -152,6 +164,10 @@ typedef struct ffai__cuda_run {
 
 /* Places for activations and the rest of the workspace (places.c). */
 ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err);
+/* Set the run's splits, of which there are places for any tuning. */
+void ffai__cuda_choose_splits(ffai__cuda_run *run);
+/* Parts that the context is in where tiles of rows attend to it, in steps of up to `rows` rows (places.c). */
+int32_t ffai__cuda_attend_splits(const ffai__cuda_run *run, int32_t rows);
 /* The operations of a class of steps (operations.c). */
 ffai_status ffai__cuda_make_operations(ffai__cuda_class *of, ffai__cuda_run *run, ffai_error *err);
 /* Launch one operation of a class into the run's stream. */
@@ -162,6 +178,8 @@ ffai_status ffai__cuda_launch_operations(const ffai__cuda_run *run, const ffai__
 /* The class of a step, its graph made if there is none yet. */
 ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, bool greedy,
                                 ffai_error *err);
+/* Let all classes' operations and graphs go, none of which may be running; steps make them anew. */
+void ffai__cuda_drop_graphs(ffai__cuda_run *run);
 /* Launch one kernel with dynamic shared memory. */
 ffai_status ffai__cuda_launch_kernel(const ffai__cuda_opened *opened, ffai__cuda_stream stream,
                                      ffai__cuda_kernel kernel, const unsigned grid[3], unsigned threads,

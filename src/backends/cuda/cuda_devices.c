@@ -41,17 +41,31 @@ static ffai_status read_attributes(ffai_device *device, const ffai__cuda_driver 
     return FFAI_OK;
 }
 
+static ffai_status describe(ffai_device *device, ffai__cuda_device *handle, const ffai__cuda_driver *driver, int number,
+                            ffai_error *err)
+{
+    size_t bytes = 0;
+    *device = (ffai_device){.backend = "cuda", .number = number};
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_get(handle, number), "finding the device", err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_name(device->name, (int)sizeof device->name, *handle),
+                               "asking for its name", err));
+    FFAI__TRY(ffai__cuda_check(driver, driver->device_memory(&bytes, *handle), "asking for its memory", err));
+    device->memory_bytes = bytes;
+    return read_attributes(device, driver, *handle, err);
+}
+
+ffai_status ffai__cuda_describe_device(ffai_device *device, int number, ffai_error *err)
+{
+    const ffai__cuda_driver *driver = NULL;
+    ffai__cuda_device handle = 0;
+    FFAI__TRY(ffai__cuda_driver_get(&driver, err));
+    return describe(device, &handle, driver, number, err);
+}
+
 static ffai_status read_device(ffai_device *device, const ffai__cuda_driver *driver, int number, ffai_error *err)
 {
     ffai__cuda_device handle = 0;
-    size_t bytes = 0;
-    *device = (ffai_device){.backend = "cuda", .number = number};
-    FFAI__TRY(ffai__cuda_check(driver, driver->device_get(&handle, number), "finding the device", err));
-    FFAI__TRY(ffai__cuda_check(driver, driver->device_name(device->name, (int)sizeof device->name, handle),
-                               "asking for its name", err));
-    FFAI__TRY(ffai__cuda_check(driver, driver->device_memory(&bytes, handle), "asking for its memory", err));
-    device->memory_bytes = bytes;
-    FFAI__TRY(read_attributes(device, driver, handle, err));
+    FFAI__TRY(describe(device, &handle, driver, number, err));
     return read_available(device, driver, handle, err);
 }
 

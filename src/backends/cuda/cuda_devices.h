@@ -9,6 +9,9 @@
 /* As ffai_devices in include/ffai/device.h. */
 ffai_status ffai__cuda_devices(ffai_device *devices, size_t room, size_t *count, ffai_error *err);
 
+/* One of them by its number, without what of its memory is available. FFAI_E_BACKEND. */
+ffai_status ffai__cuda_describe_device(ffai_device *device, int number, ffai_error *err);
+
 /* Whether models can run on the device of this number. FFAI_E_NOT_FOUND where there is no driver or no device,
  * FFAI_E_ARGUMENT where there are devices but none of this number, FFAI_E_UNSUPPORTED where this build has no kernels
  * for it, FFAI_E_BACKEND where the driver fails; the message says which. */

@@ -55,6 +55,7 @@ enum {
     FFAI__CUDA_EVENT_UNTIMED = 2,
     FFAI__CUDA_CAPTURE_THREAD = 1, /* other threads may go on meanwhile */
     FFAI__CUDA_FUNCTION_SHARED_BYTES = 8,
+    FFAI__CUDA_FUNCTION_SHARED_PERCENT = 9, /* of what a multiprocessor has, at least: the rest is first-level cache */
     FFAI__CUDA_LAUNCH_PROGRAMMATIC = 6,
 };
 

@@ -24,12 +24,22 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
     case FFAI__CUDA_KERNEL_product_row_##name:                                                                         \
     case FFAI__CUDA_KERNEL_product_row_fine_##name:                                                                    \
     case FFAI__CUDA_KERNEL_product_row_whole_##name:                                                                   \
-    case FFAI__CUDA_KERNEL_product_many_##name:
+    case FFAI__CUDA_KERNEL_product_few_##name:                                                                         \
+    case FFAI__CUDA_KERNEL_product_few_fine_##name:                                                                    \
+    case FFAI__CUDA_KERNEL_product_many_##name:                                                                        \
+    case FFAI__CUDA_KERNEL_product_wgmma_##name:                                                                       \
+    case FFAI__CUDA_KERNEL_product_wgmma_fine_##name:
 #include "kernels/kernels.def"
 #undef KERNEL
     case FFAI__CUDA_KERNEL_attend_any:
     case FFAI__CUDA_KERNEL_attend_f16_128:
     case FFAI__CUDA_KERNEL_attend_bf16_128:
+    case FFAI__CUDA_KERNEL_attend_many_f16_64:
+    case FFAI__CUDA_KERNEL_attend_many_f16_96:
+    case FFAI__CUDA_KERNEL_attend_many_f16_128:
+    case FFAI__CUDA_KERNEL_attend_many_bf16_64:
+    case FFAI__CUDA_KERNEL_attend_many_bf16_96:
+    case FFAI__CUDA_KERNEL_attend_many_bf16_128:
         return true;
     default:
         return false;
@@ -63,19 +73,30 @@ static ffai_status find_function(ffai__cuda_kernels *kernels, const ffai__cuda_d
     return ffai__cuda_check(driver, result, what, err);
 }
 
+/* Every kernel wants as much shared memory as there is, because a multiprocessor must be empty to share itself out in
+ * another way, and blocks of the next kernel could not begin beside the last ones of this. */
+static ffai_status ask_for_shared(const ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int i,
+                                  int shared_bytes, ffai_error *err)
+{
+    ffai__cuda_function function = kernels->functions[i];
+    FFAI__TRY(ffai__cuda_check(driver, driver->function_attribute(function, FFAI__CUDA_FUNCTION_SHARED_PERCENT, 100),
+                               "asking for shared memory", err));
+    if (!ffai__cuda_takes_shared((ffai__cuda_kernel)i))
+        return FFAI_OK;
+    /* Static shared memory counts too: 1 KiB more than any kernel has of it. */
+    return ffai__cuda_check(driver,
+                            driver->function_attribute(function, FFAI__CUDA_FUNCTION_SHARED_BYTES,
+                                                       shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES),
+                            "asking for shared memory", err);
+}
+
 ffai_status ffai__cuda_kernels_load(ffai__cuda_kernels *kernels, const ffai__cuda_driver *driver, int shared_bytes,
                                     ffai_error *err)
 {
     FFAI__TRY(load_images(kernels, driver, err));
     for (int i = 0; i < FFAI__CUDA_KERNEL_COUNT; i++) {
         FFAI__TRY(find_function(kernels, driver, i, err));
-        /* Static shared memory counts too: 1 KiB more than any kernel has of it. */
-        if (ffai__cuda_takes_shared((ffai__cuda_kernel)i))
-            FFAI__TRY(
-                ffai__cuda_check(driver,
-                                 driver->function_attribute(kernels->functions[i], FFAI__CUDA_FUNCTION_SHARED_BYTES,
-                                                            shared_bytes - FFAI__CUDA_STATIC_SHARED_BYTES),
-                                 "asking for shared memory", err));
+        FFAI__TRY(ask_for_shared(kernels, driver, i, shared_bytes, err));
     }
     return FFAI_OK;
 }

@@ -43,6 +43,14 @@ static const ffai__instruction *only_reader(const ffai__program *program, ffai__
     return value == program->logits ? NULL : reader;
 }
 
+const ffai__instruction *ffai__fold_product(const ffai__program *program, ffai__value value)
+{
+    const ffai__instruction *reader = only_reader(program, value);
+    const bool multiplies =
+        reader && (reader->op == FFAI__OP_linear || reader->op == FFAI__OP_linear_add) && reader->in[0] == value;
+    return multiplies ? reader : NULL;
+}
+
 const ffai__instruction *ffai__fold_swiglu(const ffai__program *program, const ffai__instruction *shared)
 {
     if (shared->op != FFAI__OP_linear_shared || shared->out[1] == FFAI__NONE || shared->out[2] != FFAI__NONE)

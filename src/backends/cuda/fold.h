@@ -11,6 +11,9 @@ const ffai__instruction *ffai__fold_norm(const ffai__program *program, ffai__val
 /* The swiglu that alone reads two outputs of this linear_shared, which has no more; NULL otherwise. */
 const ffai__instruction *ffai__fold_swiglu(const ffai__program *program, const ffai__instruction *shared);
 
+/* The product of one matrix that alone reads this value, as its input; NULL otherwise. */
+const ffai__instruction *ffai__fold_product(const ffai__program *program, ffai__value value);
+
 /* An attention together with what prepares its heads: norms of single heads, the turn by rotary angles, the storing of
  * keys and values. Steps of one row leave all of it to one kernel. */
 typedef struct ffai__fold_attention {

@@ -50,10 +50,18 @@ static void size_grid(unsigned grid[3], const ffai__cuda_run *run, const ffai__c
     case FFAI__CUDA_GRID_TILES:
         grid[1] = (unsigned)at_most((rows + operation->rows_a_block - 1) / operation->rows_a_block, 65535);
         return;
+    case FFAI__CUDA_GRID_ROW_TILES:
+        grid[0] = (unsigned)((rows + operation->rows_a_block - 1) / operation->rows_a_block);
+        grid[1] = operation->blocks;
+        return;
     case FFAI__CUDA_GRID_ATTEND:
         grid[0] = (unsigned)rows;
         grid[1] = operation->blocks;
-        grid[2] = of->rows <= FFAI__CUDA_FEW_ROWS ? (unsigned)run->splits : 1;
+        grid[2] = operation->parts;
+        return;
+    case FFAI__CUDA_GRID_ATTEND_MANY:
+        /* A sequence's first tile and its last one need not be whole. */
+        grid[0] *= (unsigned)at_most(rows / operation->rows_a_block + 2 * (uint64_t)run->options.max_sequences, rows);
         return;
     }
 }
@@ -110,6 +118,19 @@ static ffai_status make_graph(ffai__cuda_class *of, ffai__cuda_run *run, ffai_er
     if (graph)
         driver->graph_destroy(graph);
     return status;
+}
+
+void ffai__cuda_drop_graphs(ffai__cuda_run *run)
+{
+    for (size_t i = 0; i < run->num_classes; i++) {
+        ffai__cuda_class *of = &run->classes[i];
+        if (of->graph)
+            run->plan->opened.driver->graph_exec_destroy(of->graph);
+        ffai__free(of->operations);
+        of->graph = NULL;
+        of->operations = NULL;
+        of->num_operations = 0;
+    }
 }
 
 ffai_status ffai__cuda_class_of(ffai__cuda_class **out, ffai__cuda_run *run, const ffai__step *step, bool greedy,

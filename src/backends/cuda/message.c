@@ -40,7 +40,8 @@ ffai_status ffai__cuda_messages_make(ffai__cuda_run *run, ffai_error *err)
     uint64_t device = 0;
     lay_out(run);
     run->shadow = ffai__array(run->num_entries, sizeof *run->shadow);
-    if (!run->shadow)
+    run->told = ffai__array((uint64_t)run->options.max_sequences, sizeof *run->told);
+    if (!run->shadow || !run->told)
         return ffai__fail_memory(err, "block tables", run->num_entries * sizeof *run->shadow);
     ffai__cuda_message_lost(run);
     ffai_status status =
@@ -64,11 +65,18 @@ void ffai__cuda_messages_free(ffai__cuda_run *run)
     if (run->drawn)
         run->plan->opened.driver->host_free(run->drawn);
     ffai__free(run->shadow);
+    ffai__free(run->told);
 }
 
 void ffai__cuda_message_lost(ffai__cuda_run *run)
 {
     memset(run->shadow, 0xFF, run->num_entries * sizeof *run->shadow);
+    memset(run->told, 0, (size_t)run->options.max_sequences * sizeof *run->told);
+}
+
+void ffai__cuda_message_forget(ffai__cuda_run *run, int32_t slot)
+{
+    run->told[slot] = 0;
 }
 
 static void write_rows(const ffai__cuda_run *run, uint8_t *message, const ffai__step *step)
@@ -89,13 +97,14 @@ static bool write_outputs(const ffai__cuda_run *run, uint8_t *message, const ffa
     return !step->draws || ffai__cuda_draws_fill((ffai__cuda_draw *)(void *)(message + run->begin.draws_offset), step);
 }
 
-/* The pages of a sequence that the device does not know yet. */
+/* The pages of a sequence that the device does not know yet, from page `from` on. */
 static ffai_status write_table(ffai__cuda_run *run, ffai__cuda_update *updates, uint32_t *count,
-                               const ffai__step_sequence *sequence, size_t group, int32_t pages, ffai_error *err)
+                               const ffai__step_sequence *sequence, size_t group, int32_t from, int32_t pages,
+                               ffai_error *err)
 {
     const uint64_t first =
         (uint64_t)sequence->slot * (uint64_t)run->step.table_stride + group * (uint64_t)run->step.max_pages;
-    for (int32_t i = 0; i < pages; i++) {
+    for (int32_t i = from; i < pages; i++) {
         const ffai__page_ref *entry = &sequence->tables[group][i];
         if (entry->format != (uint32_t)run->options.store_format)
             return ffai__fail(err, FFAI_E_UNSUPPORTED, "cuda: a page in another format than the run's");
@@ -107,15 +116,21 @@ static ffai_status write_table(ffai__cuda_run *run, ffai__cuda_update *updates, 
     return FFAI_OK;
 }
 
+/* Pages below what the device was told stay as they are, up to the one that the step's first row goes into: a fork may
+ * have made that one anew. */
 static ffai_status write_tables(ffai__cuda_run *run, uint8_t *message, uint32_t *count, const ffai__step *step,
                                 ffai_error *err)
 {
     ffai__cuda_update *updates = (ffai__cuda_update *)(void *)(message + run->begin.updates_offset);
     for (int32_t s = 0; s < step->num_sequences; s++) {
         const ffai__step_sequence *sequence = &step->sequences[s];
-        const int32_t last = step->positions[sequence->first_row + sequence->num_rows - 1];
+        const int32_t first = step->positions[sequence->first_row];
+        const int32_t last = first + sequence->num_rows - 1;
+        int32_t *told = &run->told[sequence->slot];
+        const int32_t from = (first < *told ? first : *told) / FFAI__PAGE_TOKENS;
         for (size_t g = 0; g < run->program->num_groups; g++)
-            FFAI__TRY(write_table(run, updates, count, sequence, g, last / FFAI__PAGE_TOKENS + 1, err));
+            FFAI__TRY(write_table(run, updates, count, sequence, g, from, last / FFAI__PAGE_TOKENS + 1, err));
+        *told = last + 1;
     }
     return FFAI_OK;
 }

@@ -14,5 +14,7 @@ void ffai__cuda_messages_free(ffai__cuda_run *run);
 ffai_status ffai__cuda_message_write(bool *greedy, ffai__cuda_run *run, const ffai__step *step, ffai_error *err);
 /* The device may not have read the last message: the next one has all of the block tables again. */
 void ffai__cuda_message_lost(ffai__cuda_run *run);
+/* Another sequence takes this slot over, not from position 0: its pages are looked at from there on again. */
+void ffai__cuda_message_forget(ffai__cuda_run *run, int32_t slot);
 
 #endif

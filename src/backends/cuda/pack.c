@@ -20,6 +20,8 @@ typedef struct packing {
     ffai__cuda_address device[BUFFERS];
     ffai__cuda_event used[BUFFERS]; /* the device is done with it */
     int next;
+    uint32_t *beyond; /* host memory [values]: of a matrix 1 if its scales do not fit their format */
+    ffai__cuda_address device_beyond;
     uint64_t total_bytes, done_bytes;
 } packing;
 
@@ -39,8 +41,6 @@ static int32_t format_of(const ffai__weight *weight)
 
 static int32_t scale_format_of(const ffai__weight *weight)
 {
-    if (weight->packing != FFAI__MLX_AFFINE)
-        return FFAI__CUDA_SCALES_F16;
     return weight->scale_dtype == FFAI__BF16  ? FFAI__CUDA_SCALES_BF16
            : weight->scale_dtype == FFAI__F16 ? FFAI__CUDA_SCALES_F16
                                               : FFAI__CUDA_SCALES_F32;
@@ -101,6 +101,16 @@ static void *advance(uint64_t *at, uint64_t bytes, ffai__cuda_address base)
     return place;
 }
 
+static void shape_matrices(ffai__cuda_plan *plan)
+{
+    const ffai__program *program = plan->base.program;
+    for (size_t i = 0; i < program->num_values; i++) {
+        const ffai__weight *matrix = weight_of(program, i, 2);
+        if (matrix)
+            shape_matrix(&plan->matrices[i], matrix);
+    }
+}
+
 /* Give every weight its place from `base` on; returns the bytes of all. */
 static uint64_t place_weights(ffai__cuda_plan *plan, ffai__cuda_address base)
 {
@@ -109,7 +119,6 @@ static uint64_t place_weights(ffai__cuda_plan *plan, ffai__cuda_address base)
     for (size_t i = 0; i < program->num_values; i++) {
         const ffai__weight *matrix = weight_of(program, i, 2);
         if (matrix && first_of_weight(program, i) == i) {
-            shape_matrix(&plan->matrices[i], matrix);
             plan->matrices[i].words = advance(&at, word_bytes(&plan->matrices[i]), base);
             plan->matrices[i].scales = advance(&at, scale_bytes(&plan->matrices[i]), base);
         } else if (matrix) {
@@ -226,12 +235,12 @@ static ffai_status report(packing *p, uint64_t bytes, ffai_error *err)
     return ffai__fail(err, FFAI_E_CANCELLED, "loading was cancelled");
 }
 
-static ffai_status pack_portion(packing *p, const ffai__cuda_matrix *m, const ffai__weight *weight, int64_t first,
-                                int64_t rows, ffai_error *err)
+static ffai_status pack_portion(packing *p, size_t value, const ffai__weight *weight, int64_t first, int64_t rows,
+                                ffai_error *err)
 {
     uint64_t bytes = 0;
     ffai__cuda_pack_args args = {
-        .to = *m,
+        .to = p->plan->matrices[value],
         .row_bytes = (int64_t)ffai__weight_row_bytes(weight),
         .first_row = first,
         .num_rows = rows,
@@ -239,6 +248,7 @@ static ffai_status pack_portion(packing *p, const ffai__cuda_matrix *m, const ff
         .dtype = dense_dtype(weight),
         .group_size = weight->group_size,
         .head_rows = weight->rope_heads ? (int32_t)(weight->rows / weight->rope_heads) : 0,
+        .beyond = ffai__cuda_pointer(p->device_beyond + value * sizeof *p->beyond),
     };
     FFAI__TRY(ffai__cuda_check(p->driver, p->driver->event_wait(p->used[p->next]), "packing weights", err));
     fill_buffer(p, &args, weight, &bytes);
@@ -251,12 +261,12 @@ static ffai_status pack_portion(packing *p, const ffai__cuda_matrix *m, const ff
     return report(p, (uint64_t)rows * stored_row_bytes(weight), err);
 }
 
-static ffai_status pack_matrix(packing *p, const ffai__cuda_matrix *m, const ffai__weight *weight, ffai_error *err)
+static ffai_status pack_matrix(packing *p, size_t value, const ffai__weight *weight, ffai_error *err)
 {
     const int64_t portion = portion_rows(p, weight);
     for (int64_t row = 0; row < weight->rows; row += portion) {
         const int64_t rows = weight->rows - row < portion ? weight->rows - row : portion;
-        FFAI__TRY(pack_portion(p, m, weight, row, rows, err));
+        FFAI__TRY(pack_portion(p, value, weight, row, rows, err));
     }
     return FFAI_OK;
 }
@@ -276,12 +286,12 @@ static ffai_status pack_vector(packing *p, uint64_t to, const ffai__weight *vect
 
 static ffai_status pack_all(packing *p, ffai_error *err)
 {
-    ffai__cuda_plan *plan = p->plan;
+    const ffai__cuda_plan *plan = p->plan;
     const ffai__program *program = plan->base.program;
     for (size_t i = 0; i < program->num_values; i++) {
         const ffai__weight *matrix = weight_of(program, i, 2);
         if (matrix && first_of_weight(program, i) == i)
-            FFAI__TRY(pack_matrix(p, &plan->matrices[i], matrix, err));
+            FFAI__TRY(pack_matrix(p, i, matrix, err));
     }
     for (size_t i = 0; i < program->num_values; i++) {
         const ffai__weight *vector = weight_of(program, i, 1);
@@ -309,9 +319,23 @@ static void measure_weights(packing *p)
     }
 }
 
+static ffai_status open_marks(packing *p, ffai_error *err)
+{
+    void *host = NULL;
+    const size_t bytes = p->plan->base.program->num_values * sizeof *p->beyond;
+    FFAI__TRY(ffai__cuda_check(
+        p->driver, p->driver->host_allocate(&host, bytes, FFAI__CUDA_HOST_PORTABLE | FFAI__CUDA_HOST_MAPPED),
+        "allocating pinned memory", err));
+    p->beyond = host;
+    memset(host, 0, bytes);
+    return ffai__cuda_check(p->driver, p->driver->host_address(&p->device_beyond, host, 0), "mapping pinned memory",
+                            err);
+}
+
 static ffai_status open_buffers(packing *p, ffai_error *err)
 {
     const ffai__cuda_driver *driver = p->driver;
+    FFAI__TRY(open_marks(p, err));
     FFAI__TRY(
         ffai__cuda_check(driver, driver->stream_create(&p->stream, FFAI__CUDA_STREAM_ALONE), "opening a stream", err));
     for (int i = 0; i < BUFFERS; i++) {
@@ -333,6 +357,8 @@ static void close_buffers(packing *p)
         driver->stream_wait(p->stream);
         driver->stream_destroy(p->stream);
     }
+    if (p->beyond)
+        driver->host_free(p->beyond);
     for (int i = 0; i < BUFFERS; i++) {
         if (p->used[i])
             driver->event_destroy(p->used[i]);
@@ -343,16 +369,47 @@ static void close_buffers(packing *p)
     }
 }
 
+static ffai_status allocate_weights(ffai__cuda_plan *plan, ffai_error *err)
+{
+    plan->weight_bytes = place_weights(plan, 0);
+    FFAI__TRY(ffai__cuda_allocate(&plan->weights, plan->weight_bytes, "weights", &plan->opened, err));
+    place_weights(plan, plan->weights);
+    return FFAI_OK;
+}
+
+/* Scales that turned out not to fit their format become float32. True if there were any. */
+static bool widen_scales(const packing *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->plan->base.program->num_values; i++) {
+        if (p->beyond[i])
+            p->plan->matrices[i].scale_format = FFAI__CUDA_SCALES_F32;
+        any = any || p->beyond[i];
+    }
+    return any;
+}
+
+/* Packing alone finds such scales, because it reads them all; no published model is known to have any. */
+static ffai_status pack_again(packing *p, ffai_error *err)
+{
+    p->driver->memory_free(p->plan->weights);
+    p->plan->weights = 0;
+    p->done_bytes = 0;
+    FFAI__TRY(allocate_weights(p->plan, err));
+    return pack_all(p, err);
+}
+
 static ffai_status pack_weights(ffai__cuda_plan *plan, const ffai__plan_options *options, ffai_error *err)
 {
     packing p = {.plan = plan, .options = options, .driver = plan->opened.driver};
     measure_weights(&p);
-    plan->weight_bytes = place_weights(plan, 0);
-    FFAI__TRY(ffai__cuda_allocate(&plan->weights, plan->weight_bytes, "weights", &plan->opened, err));
-    place_weights(plan, plan->weights);
+    shape_matrices(plan);
+    FFAI__TRY(allocate_weights(plan, err));
     ffai_status status = open_buffers(&p, err);
     if (status == FFAI_OK)
         status = pack_all(&p, err);
+    if (status == FFAI_OK && widen_scales(&p))
+        status = pack_again(&p, err);
     close_buffers(&p);
     return status;
 }

@@ -112,17 +112,90 @@ static void place_prepared(layout *l, ffai__cuda_run *run)
     const int32_t most =
         run->options.max_rows > run->options.max_outputs ? run->options.max_rows : run->options.max_outputs;
     const uint64_t tiles = ((uint64_t)most + 7) / 8;
-    run->pieces = append(l, tiles * 3, spans * 8 * 2 * 32 * 16);
-    run->sums = append(l, tiles, spans * 8 * 4 * 8 * sizeof(float));
+    run->pieces = append(l, tiles * 3, spans * 8 * FFAI__CUDA_X_TILE_BYTES);
+    run->pieces_bytes = l->base + l->end - run->pieces;
+    /* As numbers, or as pieces in blocks for wgmma, where there are two for each subgroup and one beyond (args.h). */
+    const uint64_t blocks = FFAI__CUDA_SUM_PIECES(2) * FFAI__CUDA_SUM_BLOCKS(spans, 4);
+    const uint64_t numbers = spans * 8 * 4 * 8 * sizeof(float);
+    run->sums =
+        append(l, tiles, blocks * FFAI__CUDA_X_TILE_BYTES > numbers ? blocks * FFAI__CUDA_X_TILE_BYTES : numbers);
+    run->sums_bytes = l->base + l->end - run->sums;
 }
 
-/* Parts that a context is cut into at most: as many blocks as the device runs at once, of 256 positions or more. */
-static int32_t choose_splits(const ffai__cuda_run *run, int kv_heads, int head_dim)
+/* Sums that a product of a few rows leaves in parts: of a block's rows and a group of x's for each multiprocessor. */
+static void place_few(layout *l, ffai__cuda_run *run)
+{
+    enum { ROWS = FFAI__CUDA_FEW_WARPS * FFAI__CUDA_FEW_UNITS * FFAI__CUDA_UNIT_ROWS };
+    run->few_sums = append(l, (uint64_t)run->plan->opened.multiprocessors * ROWS,
+                           (uint64_t)8 * FFAI__CUDA_FEW_TILES * sizeof(float));
+}
+
+/* Parts that a context is cut into at most: so many blocks for each multiprocessor, of 256 positions or more. */
+static int32_t find_splits(const ffai__cuda_run *run, int32_t blocks)
 {
     const int64_t stretches = (run->options.max_context + FFAI__CUDA_STRETCH - 1) / FFAI__CUDA_STRETCH;
-    const int64_t wanted = (int64_t)run->plan->opened.multiprocessors * (head_dim > 64 ? 1 : 2) / kv_heads;
-    const int64_t splits = wanted < stretches ? wanted : stretches;
-    return splits > 1 ? (int32_t)splits : 1;
+    const ffai__program *program = run->program;
+    int64_t most = 1;
+    for (size_t i = 0; i < program->num_instructions; i++) {
+        if (program->instructions[i].op != FFAI__OP_attention)
+            continue;
+        const int kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
+        const int64_t wanted = (int64_t)run->plan->opened.multiprocessors * blocks / kv_heads;
+        const int64_t splits = wanted < stretches ? wanted : stretches;
+        most = splits > most ? splits : most;
+    }
+    return (int32_t)most;
+}
+
+void ffai__cuda_choose_splits(ffai__cuda_run *run)
+{
+    run->splits = find_splits(run, run->tuning.attend_blocks);
+}
+
+/* As many rows go through a page together as have room with all query heads of a key/value head. */
+static void choose_tiles(ffai__cuda_run *run)
+{
+    const ffai__program *program = run->program;
+    run->tile_rows = FFAI__CUDA_ATTEND_MANY_QUERIES;
+    run->tile_blocks = 1;
+    for (size_t i = 0; i < program->num_instructions; i++) {
+        if (program->instructions[i].op != FFAI__OP_attention)
+            continue;
+        const int kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
+        const int group = program->instructions[i].attributes.attention.num_attention_heads / kv_heads;
+        const int sets = FFAI__CUDA_ATTEND_MANY_SETS(group);
+        const int32_t own = FFAI__CUDA_ATTEND_MANY_QUERIES / ((group + sets - 1) / sets);
+        run->tile_rows = own < run->tile_rows ? own : run->tile_rows;
+        run->tile_blocks = kv_heads * sets > run->tile_blocks ? kv_heads * sets : run->tile_blocks;
+    }
+}
+
+/* Blocks that a device runs at once, two to a multiprocessor, shared out among the tiles of a step of one sequence, or
+ * of single tokens of all. What parts leave behind costs time too: a few are not worth it. */
+int32_t ffai__cuda_attend_splits(const ffai__cuda_run *run, int32_t rows)
+{
+    enum { FEWEST = 4 };
+    const int64_t stretch = (int64_t)FFAI__CUDA_ATTEND_MANY_PAGES * FFAI__PAGE_TOKENS;
+    const int64_t stretches = (run->options.max_context + stretch - 1) / stretch;
+    const int64_t sequences = run->options.max_sequences < rows ? run->options.max_sequences : rows;
+    const int64_t whole = (rows + run->tile_rows - 1) / run->tile_rows;
+    const int64_t tiles = whole > sequences ? whole : sequences;
+    int64_t splits = 2 * (int64_t)run->plan->opened.multiprocessors / (tiles * run->tile_blocks);
+    splits = splits < stretches ? splits : stretches;
+    splits = splits < FFAI__CUDA_ATTEND_MANY_MOST_SPLITS ? splits : FFAI__CUDA_ATTEND_MANY_MOST_SPLITS;
+    return splits < FEWEST ? 1 : (int32_t)splits;
+}
+
+/* Rows times parts of any step that leaves parts. */
+static uint64_t most_partials(const ffai__cuda_run *run)
+{
+    uint64_t most = FFAI__CUDA_FEW_ROWS * (uint64_t)find_splits(run, ffai__tunables[FFAI__TUNABLE_attend_blocks].most);
+    for (int32_t rows = FFAI__CUDA_FEW_ROWS; rows <= run->options.max_rows; rows++) {
+        const uint64_t splits = (uint64_t)ffai__cuda_attend_splits(run, rows);
+        if (splits > 1 && (uint64_t)rows * splits > most)
+            most = (uint64_t)rows * splits;
+    }
+    return most;
 }
 
 static void place_attention(layout *l, ffai__cuda_run *run)
@@ -130,22 +203,21 @@ static void place_attention(layout *l, ffai__cuda_run *run)
     const ffai__program *program = run->program;
     uint64_t floats = 0;
     uint64_t blocks = 0;
-    run->splits = 1;
     for (size_t i = 0; i < program->num_instructions; i++) {
         if (program->instructions[i].op != FFAI__OP_attention)
             continue;
         const int head_dim = program->instructions[i].attributes.attention.head_dim;
-        const int kv_heads = program->instructions[i].attributes.attention.num_key_value_heads;
         const uint64_t heads = (uint64_t)program->instructions[i].attributes.attention.num_attention_heads;
         const uint64_t own = heads * ((uint64_t)head_dim + 2);
-        const int32_t splits = choose_splits(run, kv_heads, head_dim);
         floats = own > floats ? own : floats;
         blocks = heads > blocks ? heads : blocks;
-        run->splits = splits > run->splits ? splits : run->splits;
     }
-    run->partials = append(l, FFAI__CUDA_FEW_ROWS * (uint64_t)run->splits, floats * sizeof(float));
+    ffai__cuda_choose_splits(run);
+    choose_tiles(run);
+    run->partials = append(l, most_partials(run), floats * sizeof(float));
     run->arrived_bytes = FFAI__CUDA_FEW_ROWS * blocks * sizeof(uint32_t);
     run->arrived = append(l, 1, run->arrived_bytes);
+    run->tiles = append(l, (uint64_t)run->options.max_rows + 2, sizeof(int32_t));
 }
 
 /* A step's data. */
@@ -185,6 +257,7 @@ static uint64_t place_all(ffai__cuda_run *run, const ffai__lifetime *lifetimes, 
         run->values[v] = lifetimes[v].bytes ? base + lifetimes[v].offset : 0;
     place_angles(&l, run);
     place_prepared(&l, run);
+    place_few(&l, run);
     place_attention(&l, run);
     place_step(&l, run);
     *failed = l.failed;

@@ -55,6 +55,62 @@ def gguf_blocks():
             out.write(gguf.quants.dequantize(raw, kind).astype(np.float32).tobytes())
 
 
+K_FACTORS = {"Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}
+
+
+def k_bytes(kind, rows, columns, random, factors=None):
+    """Valid super-blocks of random bytes: the package cannot make K types, only read them. factors: f16 values that d
+    and dmin take in turn, else random ones."""
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
+    raw = random.integers(0, 256, (rows, columns // 256, size), dtype=np.uint8)
+    for at in K_FACTORS[kind]:
+        values = random.normal(scale=0.01, size=(rows, columns // 256))
+        if factors is not None:
+            values = np.resize(factors, values.shape)
+        raw[:, :, at : at + 2] = values.astype(np.float16)[..., None].view(np.uint8)
+    return raw.reshape(rows, -1)
+
+
+def k_blocks():
+    """k_blocks.bin: per case three int32 (position in K_FACTORS, rows, columns), the file's bytes, values as f32. Each
+    type as random bytes; with d that is 0, subnormal, negative and the largest; with all bits set and none."""
+    random = np.random.default_rng(21)
+    edges = np.array([0, 6e-8, -5.9e-5, 65504, -1], np.float16)
+    with open(HERE / "k_blocks.bin", "wb") as out:
+        for index, name in enumerate(K_FACTORS):
+            kind = gguf.GGMLQuantizationType[name]
+            for case in range(4):
+                raw = k_bytes(name, 3, 512, random, edges if case else None)
+                if case > 1:
+                    parts = raw.reshape(6, -1)
+                    kept = [parts[:, at : at + 2].copy() for at in K_FACTORS[name]]
+                    parts[:] = 255 if case == 2 else 0
+                    for at, values in zip(K_FACTORS[name], kept):
+                        parts[:, at : at + 2] = values
+                out.write(np.array([index, 3, 512], np.int32).tobytes())
+                out.write(raw.tobytes())
+                out.write(gguf.quants.dequantize(raw, kind).astype(np.float32).tobytes())
+
+
+def k_seeds():
+    """Fuzzing seeds, one a K type."""
+    random = np.random.default_rng(22)
+    for name in K_FACTORS:
+        writer = gguf.GGUFWriter(CORPUS / "fuzz_gguf" / name.lower(), "llama")
+        writer.add_block_count(1)
+        writer.add_context_length(8)
+        writer.add_embedding_length(256)
+        writer.add_feed_forward_length(32)
+        writer.add_head_count(2)
+        kind = gguf.GGMLQuantizationType[name]
+        for tensor in ("token_embd.weight", "blk.0.attn_q.weight"):
+            writer.add_tensor(tensor, k_bytes(name, 2, 256, random), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
 def byte_alphabet():
     """The 256 characters that stand for bytes in byte-level BPE."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -200,8 +256,55 @@ def corpora():
         writer.close()
 
 
+def sentence_piece_seed():
+    """A fuzzing seed with a vocabulary of scores; draws no random numbers."""
+    writer = gguf.GGUFWriter(CORPUS / "fuzz_gguf" / "sentence-piece", "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(8)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(32)
+    writer.add_head_count(2)
+    tokens = ["<unk>", "<s>", "</s>", "<0x41>", "a", "b", "\u2581", "ab", "\u2581a", "<m>", "[PAD]", "\u2581ab"]
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0, 0.0, 0.0, 0.0, -4.0, -5.0, -6.0, -1.0, -2.0, 0.0, -1000.0, -3.0])
+    writer.add_token_types([2, 3, 3, 6, 1, 1, 1, 1, 1, 4, 5, 1])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_space_prefix(True)
+    writer.add_remove_extra_whitespaces(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def parts():
+    """A golden file as gguf's writer splits it: the first of three parts has metadata alone. No random numbers."""
+    golden = HERE.parent.parent / "golden" / "gguf" / "qwen3-Q8_0.gguf"
+    reader = gguf.GGUFReader(golden)
+    folder = HERE / "parts"
+    folder.mkdir(exist_ok=True)
+    writer = gguf.GGUFWriter(folder / "qwen3.gguf", "qwen3", split_max_tensors=8, small_first_shard=True)
+    for field in reader.fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
+            sub_type = field.types[1] if len(field.types) > 1 else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 if __name__ == "__main__":
     mlx_affine()
     gguf_blocks()
     tiny_files()
     corpora()
+    sentence_piece_seed()
+    parts()
+    k_blocks()
+    k_seeds()

@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     const int kind = data[0] & 1;
-    const ffai_encode_options options = {false, (data[0] & 2) != 0};
+    const ffai_encode_options options = {.parse_special = (data[0] & 2) != 0};
     if (!tokenizers[kind])
         tokenizers[kind] = create(kind);
     const ffai_tokenizer *t = tokenizers[kind];

@@ -236,6 +236,21 @@ static void check_gguf(checkop *c, ffai__activations activations)
     }
 }
 
+static const weight_format k_formats[] = {
+    {FFAI__GGUF_Q2_K, FFAI__F32, 2, 16}, {FFAI__GGUF_Q3_K, FFAI__F32, 3, 16}, {FFAI__GGUF_Q4_K, FFAI__F32, 4, 32},
+    {FFAI__GGUF_Q5_K, FFAI__F32, 5, 32}, {FFAI__GGUF_Q6_K, FFAI__F32, 6, 16},
+};
+
+static void check_k(checkop *c, ffai__activations activations)
+{
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < 8; k++) {
+            const product_case p = varied_case(&k_formats[i], 256 * (1 + k % 3), 5 * k + i, activations);
+            product_check(c, &p);
+        }
+    }
+}
+
 /* Long rows, more prepared inputs than stay in the cache, rows stored in the rotary order, and more inputs than any
  * kernel takes at once. */
 static void check_large(checkop *c, const weight_format *formats, int count, ffai__activations activations)
@@ -264,6 +279,7 @@ static void check_affine(checkop *c, ffai__activations activations)
                                           {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32}};
     check_mlx(c, activations);
     check_gguf(c, activations);
+    check_k(c, activations);
     check_large(c, large, 4, activations);
 }
 
@@ -445,7 +461,9 @@ static bool bench_fixed(checkop_job *job, const checkop_tier *tier, int variant)
         {FFAI__MLX_AFFINE, FFAI__BF16, 6, 64}, {FFAI__MLX_AFFINE, FFAI__F32, 6, 16},
         {FFAI__MLX_AFFINE, FFAI__BF16, 8, 64}, {FFAI__GGUF_Q4_0, FFAI__F16, 4, 32},
         {FFAI__GGUF_Q4_1, FFAI__F16, 4, 32},   {FFAI__GGUF_Q5_0, FFAI__F16, 5, 32},
-        {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},
+        {FFAI__GGUF_Q8_0, FFAI__F16, 8, 32},   {FFAI__GGUF_Q2_K, FFAI__F32, 2, 16},
+        {FFAI__GGUF_Q3_K, FFAI__F32, 3, 16},   {FFAI__GGUF_Q4_K, FFAI__F32, 4, 32},
+        {FFAI__GGUF_Q5_K, FFAI__F32, 5, 32},   {FFAI__GGUF_Q6_K, FFAI__F32, 6, 16},
     };
     return bench_formats(job, tier, variant, formats, sizeof formats / sizeof *formats, FFAI__ACTIVATIONS_FINE);
 }

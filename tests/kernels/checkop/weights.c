@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "k_block.h"
 #include "kernels/linear_kernels.h"
 
 enum { MOST_COLUMNS = 8192, GGUF_BLOCK = 32 };
@@ -18,17 +19,18 @@ ffai__weight weight_of(const weight_format *format, int64_t rows, int64_t column
                           .dtype = format->packing == FFAI__DENSE ? format->dtype : FFAI__U32,
                           .bits = format->bits,
                           .group_size = format->group_size,
-                          .scale_dtype = format->packing == FFAI__MLX_AFFINE ? format->dtype : FFAI__F16,
+                          .scale_dtype = format->packing == FFAI__MLX_AFFINE || ffai__packing_is_k(format->packing)
+                                             ? format->dtype
+                                             : FFAI__F16,
                           .rope_heads = rope_heads};
 }
 
 const char *format_text(const weight_format *format, char text[48])
 {
-    static const char *const blocks[] = {[FFAI__GGUF_Q4_0] = "q4_0",
-                                         [FFAI__GGUF_Q4_1] = "q4_1",
-                                         [FFAI__GGUF_Q5_0] = "q5_0",
-                                         [FFAI__GGUF_Q5_1] = "q5_1",
-                                         [FFAI__GGUF_Q8_0] = "q8_0"};
+    static const char *const blocks[] = {
+        [FFAI__GGUF_Q4_0] = "q4_0", [FFAI__GGUF_Q4_1] = "q4_1", [FFAI__GGUF_Q5_0] = "q5_0", [FFAI__GGUF_Q5_1] = "q5_1",
+        [FFAI__GGUF_Q8_0] = "q8_0", [FFAI__GGUF_Q2_K] = "q2_k", [FFAI__GGUF_Q3_K] = "q3_k", [FFAI__GGUF_Q4_K] = "q4_k",
+        [FFAI__GGUF_Q5_K] = "q5_k", [FFAI__GGUF_Q6_K] = "q6_k"};
     if (format->packing == FFAI__DENSE)
         snprintf(text, 48, "%s", ffai__dtype_name(format->dtype));
     else if (format->packing == FFAI__MLX_AFFINE)
@@ -99,6 +101,25 @@ static void put_gguf_scales(checkop *c, const ffai__weight *w, uint8_t *data, we
     }
 }
 
+/* d, and dmin where there is one, of every super-block; what they multiply stays as random as the codes. */
+static void put_k_scales(checkop *c, const ffai__weight *w, uint8_t *data, weight_fill fill)
+{
+    static const struct {
+        int d, dmin;
+        float most;
+    } places[] = {{80, 82, 0.03f}, {108, -1, 0.01f}, {0, 2, 0.003f}, {0, 2, 0.0015f}, {208, -1, 0.0005f}};
+    const int type = (int)w->packing - FFAI__GGUF_Q2_K;
+    const size_t bytes = ffai__k_block_bytes(w->packing);
+    const size_t blocks = (size_t)(w->rows * w->columns / FFAI__K_COLUMNS);
+    for (size_t b = 0; b < blocks; b++) {
+        const float d = scale_of(c, fill, places[type].most);
+        const float dmin = scale_of(c, fill, places[type].most);
+        ffai__from_f32(data + b * bytes + places[type].d, FFAI__F16, &d, 1);
+        if (places[type].dmin >= 0)
+            ffai__from_f32(data + b * bytes + places[type].dmin, FFAI__F16, &dmin, 1);
+    }
+}
+
 void make_weight(checkop *c, ffai__weight *weight, weight_fill fill)
 {
     if (!ffai__weight_is_affine(weight)) {
@@ -110,6 +131,8 @@ void make_weight(checkop *c, ffai__weight *weight, weight_fill fill)
     if (weight->packing == FFAI__MLX_AFFINE) {
         weight->scales = mlx_scales(c, weight, fill, 2.0f / (float)(1 << weight->bits));
         weight->biases = mlx_scales(c, weight, fill, -1.0f);
+    } else if (ffai__packing_is_k(weight->packing)) {
+        put_k_scales(c, weight, data, fill);
     } else {
         put_gguf_scales(c, weight, data, fill);
     }

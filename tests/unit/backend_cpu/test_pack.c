@@ -1,4 +1,5 @@
 /* Tiles, byte by byte: every format on every tier against the layout as linear_kernels.h defines it. */
+#include "k_block.h"
 #include "kernels/linear_kernels.h"
 
 #include <setjmp.h>
@@ -37,7 +38,8 @@ static ffai__weight make_weight(ffai__packing packing, ffai__dtype dtype, int bi
                            .dtype = dtype,
                            .bits = bits,
                            .group_size = group,
-                           .scale_dtype = packing == FFAI__MLX_AFFINE ? dtype : FFAI__F16,
+                           .scale_dtype =
+                               packing == FFAI__MLX_AFFINE || ffai__packing_is_k(packing) ? dtype : FFAI__F16,
                            .rope_heads = rope_heads};
     weight.data = random_bytes((size_t)(ffai__weight_row_bytes(&weight) * (uint64_t)rows));
     if (packing == FFAI__MLX_AFFINE) {
@@ -92,16 +94,27 @@ static void define_scales(uint8_t *header, const ffai__weight *weight, const ffa
         memcpy(header + (size_t)(16 + row % 16) * size, mlx ? (const uint8_t *)weight->biases + at : block + 2, size);
 }
 
+/* As float32. */
+static void define_k_scales(uint8_t *header, int64_t row, float scale, float bias)
+{
+    memcpy(header + (size_t)(row % 16) * sizeof scale, &scale, sizeof scale);
+    memcpy(header + (size_t)(16 + row % 16) * sizeof bias, &bias, sizeof bias);
+}
+
 static void define_affine_row(uint8_t *tile, const ffai__weight *weight, int64_t row, uint8_t *codes, float *floats)
 {
     ffai__affine_layout layout;
     ffai__affine_layout_of(&layout, weight);
     const int64_t chunk_columns = layout.groups_per_chunk * layout.group_size;
     ffai__weight_read_codes(codes, floats, floats + layout.groups, weight, row);
-    for (int64_t g = 0; g < layout.groups; g++)
-        define_scales(tile + (size_t)(g / layout.groups_per_chunk) * layout.chunk_bytes +
-                          (size_t)(g % layout.groups_per_chunk) * layout.scale_bytes,
-                      weight, &layout, row, g);
+    for (int64_t g = 0; g < layout.groups; g++) {
+        uint8_t *header = tile + (size_t)(g / layout.groups_per_chunk) * layout.chunk_bytes +
+                          (size_t)(g % layout.groups_per_chunk) * layout.scale_bytes;
+        if (ffai__packing_is_k(weight->packing))
+            define_k_scales(header, row, floats[g], floats[layout.groups + g]);
+        else
+            define_scales(header, weight, &layout, row, g);
+    }
     for (int64_t c = 0; c < weight->columns; c++) {
         uint8_t *chunk = tile + (size_t)(c / chunk_columns) * layout.chunk_bytes + layout.header_bytes;
         uint8_t *span = chunk + c % chunk_columns / FFAI__SPAN_COLUMNS * layout.bits * FFAI__BLOCK_BYTES;
@@ -149,7 +162,7 @@ static uint8_t *define_tiles(const ffai__packed *packed)
     return tiles;
 }
 
-/* Q8_0's padding rows hold the code of zero, 128. */
+/* Q8_0's padding rows hold the code of zero, 128, and those of Q3_K and Q6_K a zero with a sign. */
 static bool same_byte(const ffai__packed *packed, size_t i, const uint8_t *expected, const uint8_t *filled)
 {
     if (expected[i] == filled[i])
@@ -157,7 +170,9 @@ static bool same_byte(const ffai__packed *packed, size_t i, const uint8_t *expec
     const size_t tile = i / (size_t)packed->tile_bytes;
     const bool last = tile == (size_t)packed->num_tiles - 1;
     const int64_t row = (int64_t)(tile * 16 + i % FFAI__BLOCK_BYTES / 4);
-    return packed->weight->packing == FFAI__GGUF_Q8_0 && last && row >= packed->weight->rows && filled[i] == 128;
+    const ffai__packing packing = packed->weight->packing;
+    return (packing == FFAI__GGUF_Q8_0 || ffai__packing_is_k(packing)) && last && row >= packed->weight->rows &&
+           filled[i] == 128;
 }
 
 static void check_tier(const ffai__weight *weight, ffai__isa isa, const ffai__cpu_features *features)
@@ -227,6 +242,26 @@ static void gguf_blocks_go_where_the_layout_says(void **state)
     }
 }
 
+static void super_blocks_go_where_the_layout_says(void **state)
+{
+    (void)state;
+    static const struct {
+        ffai__packing packing;
+        int bits, group;
+    } formats[] = {{FFAI__GGUF_Q2_K, 2, 16},
+                   {FFAI__GGUF_Q3_K, 3, 16},
+                   {FFAI__GGUF_Q4_K, 4, 32},
+                   {FFAI__GGUF_Q5_K, 5, 32},
+                   {FFAI__GGUF_Q6_K, 6, 16}};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        for (int64_t blocks = 1; blocks <= 3; blocks++) {
+            check(make_weight(formats[i].packing, FFAI__F32, formats[i].bits, formats[i].group, 11 * blocks,
+                              256 * blocks, 0));
+            check(make_weight(formats[i].packing, FFAI__F32, formats[i].bits, formats[i].group, 96, 256 * blocks, 3));
+        }
+    }
+}
+
 static void dense_elements_go_where_the_layout_says(void **state)
 {
     (void)state;
@@ -245,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mlx_codes_and_scales_go_where_the_layout_says),
         cmocka_unit_test(gguf_blocks_go_where_the_layout_says),
+        cmocka_unit_test(super_blocks_go_where_the_layout_says),
         cmocka_unit_test(dense_elements_go_where_the_layout_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,26 +68,29 @@ static size_t index_of(const ffai__program *program, ffai__op op)
     return (size_t)(first(program, op) - program->instructions);
 }
 
-/* Single tokens on both sides; logits compared. */
+/* Single tokens, and a few at a time, on both sides; logits compared. */
 static void check_runs(const ffai__program *program)
 {
     static tiny_run own;
     static tiny_run ref;
-    static const int32_t tokens[] = {3, 14, 15, 9, 2, 6};
+    static const int32_t tokens[] = {3, 14, 15, 9, 2, 6, 5, 35, 8, 9, 7, 9, 32, 38, 46, 26, 43, 38};
+    static const int steps[] = {1, 1, 4, 1, 9, 2};
     const tiny_options options = {.threads = 1, .f32 = true, .format = FFAI__STORE_F16};
     tiny_open(&own, &ffai__backend_cuda, program, &options);
     tiny_open(&ref, &ffai__backend_ref, program, &options);
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+    const int32_t *next = tokens;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         tiny_begin(&own);
         tiny_begin(&ref);
-        tiny_rows(&own, 0, tokens + i, 1, 1);
-        tiny_rows(&ref, 0, tokens + i, 1, 1);
+        tiny_rows(&own, 0, next, steps[i], steps[i]);
+        tiny_rows(&ref, 0, next, steps[i], steps[i]);
         const float *got = tiny_step(&own);
         const float *expected = tiny_step(&ref);
-        for (int v = 0; v < VOCAB; v++) {
+        for (int v = 0; v < steps[i] * VOCAB; v++) {
             if (!(fabsf(got[v] - expected[v]) <= 1e-3f)) /* logits are about 1 */
-                fail_msg("token %zu: logit %d is %g, not %g", i, v, (double)got[v], (double)expected[v]);
+                fail_msg("step %zu: logit %d is %g, not %g", i, v, (double)got[v], (double)expected[v]);
         }
+        next += steps[i];
     }
     tiny_close(&own);
     tiny_close(&ref);

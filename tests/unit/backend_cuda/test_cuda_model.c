@@ -99,6 +99,32 @@ static void a_barrier_shows_what_was_written_before_it(void **state)
     both_orders(check_block_sum);
 }
 
+static void check_cluster(void)
+{
+    enum { X = 3, Y = 4 };
+    static _Alignas(16) uint32_t in[64];
+    uint32_t out[X * Y][64];
+    const model_words args = {.out = out[0], .in = in};
+    fill_random(in, 64);
+    memset(out, 0, sizeof out);
+    const cuda_model_kernel *kernel = cuda_model_find("model_cluster");
+    const char *fault = cuda_model_launch_grid(kernel, (cuda_model_index){X, Y, 1}, 64, 16 + 64 * 4, &args);
+    if (fault)
+        fail_msg("%s", fault);
+    for (size_t i = 0; i < (size_t)X * Y; i++)
+        assert_memory_equal(out[i], in, sizeof in);
+    fault = cuda_model_launch_grid(kernel, (cuda_model_index){X, Y - 1, 1}, 64, 16 + 64 * 4, &args);
+    assert_true(fault && strstr(fault, "no whole cluster"));
+}
+
+static void blocks_of_a_cluster_reach_each_other(void **state)
+{
+    (void)state;
+    if (!cuda_model_has_kernels())
+        skip();
+    both_orders(check_cluster);
+}
+
 static void a_missing_barrier_shows_in_one_of_the_two_orders(void **state)
 {
     (void)state;
@@ -594,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_thread_of_every_block_runs_once, forwards),
         cmocka_unit_test_setup(a_barrier_shows_what_was_written_before_it, forwards),
+        cmocka_unit_test_setup(blocks_of_a_cluster_reach_each_other, forwards),
         cmocka_unit_test_setup(a_missing_barrier_shows_in_one_of_the_two_orders, forwards),
         cmocka_unit_test_setup(threads_that_have_ended_are_not_waited_for, forwards),
         cmocka_unit_test_setup(lanes_that_have_ended_are_not_waited_for, forwards),

@@ -10,11 +10,14 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../own_folder.h"
 #include "alloc.h"
 #include "checkpoint.h"
 #include "convert.h"
@@ -22,43 +25,6 @@
 
 #define GOLDEN FFAI_SOURCE_DIR "/tests/golden/"
 #define DATA   FFAI_SOURCE_DIR "/tests/data/formats/"
-
-static char folder[64];       /* holds everything that a test makes */
-static char destination[128]; /* folder/out */
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, P_tmpdir "/ffai-test-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(destination, sizeof destination, "%s/out", folder);
-    return 0;
-}
-
-static void remove_files(const char *path)
-{
-    DIR *directory = opendir(path);
-    if (!directory)
-        return;
-    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
-        char inner[512];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        if (unlink(inner) != 0)
-            remove_files(inner);
-    }
-    closedir(directory);
-    rmdir(path);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    remove_files(folder);
-    return 0;
-}
 
 static int entries(const char *path)
 {
@@ -185,7 +151,7 @@ static void every_type_arrives_with_the_same_codes_and_values(void **state)
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
         convert(sources[i], NULL);
         assert_same_weights(sources[i]);
-        remove_files(destination);
+        remove_tree(destination);
     }
 }
 
@@ -292,7 +258,7 @@ static void a_dtype_dequantizes_and_casts(void **state)
             }
         }
         ffai__checkpoint_close(result);
-        remove_files(destination);
+        remove_tree(destination);
     }
     ffai__checkpoint_close(source);
 }
@@ -348,6 +314,30 @@ static void several_templates_are_a_list_again(void **state)
     ffai__checkpoint_close(result);
 }
 
+static void further_files_of_a_tokenizer_come_along(void **state)
+{
+    (void)state;
+    char path[256];
+    char *bytes = NULL;
+    size_t size = 0;
+    char *first = ffai__format("%s/first", folder);
+    convert(DATA "qwen2.gguf", NULL);
+    assert_int_equal(rename(destination, first), 0);
+    snprintf(path, sizeof path, "%s/special_tokens_map.json", first);
+    write_text(path, "{\"eos_token\": \"<a>\"}\n");
+    snprintf(path, sizeof path, "%s/training_args.bin", first);
+    write_text(path, "not ours");
+    const ffai__convert_options options = FFAI__CONVERT_OPTIONS_INIT;
+    assert_int_equal(ffai__convert(first, destination, &options, NULL), FFAI_OK);
+    snprintf(path, sizeof path, "%s/special_tokens_map.json", destination);
+    assert_int_equal(ffai__file_read(&bytes, &size, path, 100, NULL), FFAI_OK);
+    assert_string_equal(bytes, "{\"eos_token\": \"<a>\"}\n");
+    snprintf(path, sizeof path, "%s/training_args.bin", destination);
+    assert_int_equal(ffai__path_kind_of(path), FFAI__PATH_MISSING);
+    ffai__free(bytes);
+    ffai__free(first);
+}
+
 /* ---- the destination ---- */
 
 typedef struct {
@@ -376,13 +366,39 @@ static void a_cancelled_conversion_leaves_nothing(void **state)
     options.shard_bytes = 10000;
     convert(DATA "smollm.gguf", &options);
     assert_int_equal(all.done, all.total);
-    remove_files(destination);
+    remove_tree(destination);
     for (int until = 1; until <= all.calls; until++) {
         counter some = {0, until, 0, 0};
         options.context = &some;
         assert_refused(DATA "smollm.gguf", &options, FFAI_E_CANCELLED, "cancelled");
         assert_int_equal(entries(folder), 0);
     }
+}
+
+static void what_a_killed_conversion_left_is_removed_and_what_is_being_written_stays(void **state)
+{
+    char left[512], written[512], other[512], file[600];
+    ffai_error err = FFAI_ERROR_INIT;
+    const ffai__convert_options standard = FFAI__CONVERT_OPTIONS_INIT;
+    (void)state;
+    snprintf(left, sizeof left, "%s.partial-1-0", destination);
+    snprintf(written, sizeof written, "%s.partial-1-1", destination);
+    snprintf(other, sizeof other, "%s.partial-mine", destination);
+    assert_true(mkdir(left, 0777) == 0 && mkdir(written, 0777) == 0 && mkdir(other, 0777) == 0);
+    snprintf(file, sizeof file, "%s/model.safetensors", left);
+    write_text(file, "half");
+    const int descriptor = open(written, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(descriptor, LOCK_EX), 0);
+    assert_int_equal(ffai__convert(DATA "qwen2.gguf", destination, &standard, &err), FFAI_OK);
+    assert_int_not_equal(access(left, F_OK), 0);
+    assert_int_equal(access(written, F_OK), 0);
+    assert_int_equal(access(other, F_OK), 0);
+    close(descriptor);
+    ffai__convert_options again = standard;
+    again.overwrite = true;
+    assert_int_equal(ffai__convert(DATA "qwen2.gguf", destination, &again, &err), FFAI_OK);
+    assert_int_not_equal(access(written, F_OK), 0);
+    rmdir(other);
 }
 
 static void a_failed_conversion_leaves_what_was_there(void **state)
@@ -418,7 +434,7 @@ static void only_a_checkpoints_folder_is_overwritten_and_only_when_asked(void **
     snprintf(inner, sizeof inner, "%s/config.json", destination);
     unlink(inner);
     assert_refused(DATA "qwen2.gguf", &options, FFAI_E_ARGUMENT, "will not be overwritten");
-    remove_files(destination);
+    remove_tree(destination);
     write_text(destination, "a file");
     assert_refused(DATA "qwen2.gguf", &options, FFAI_E_ARGUMENT, "is not a folder");
     assert_int_equal(entries(folder), 1);
@@ -458,7 +474,9 @@ int main(void)
         IN_FOLDER(the_config_says_the_common_format_and_the_exceptions),
         IN_FOLDER(numbers_in_the_config_keep_their_kind),
         IN_FOLDER(several_templates_are_a_list_again),
+        IN_FOLDER(further_files_of_a_tokenizer_come_along),
         IN_FOLDER(a_cancelled_conversion_leaves_nothing),
+        IN_FOLDER(what_a_killed_conversion_left_is_removed_and_what_is_being_written_stays),
         IN_FOLDER(a_failed_conversion_leaves_what_was_there),
         IN_FOLDER(only_a_checkpoints_folder_is_overwritten_and_only_when_asked),
         IN_FOLDER(a_folder_can_be_converted_onto_itself),

@@ -17,6 +17,8 @@
 #include <ffai/ffai.h>
 
 #include "alloc.h"
+#include "cuda_devices.h"
+#include "results.h"
 #include "session.h"
 #include "tuning_file.h"
 
@@ -26,14 +28,20 @@ enum { ROWS = 70 };
 
 static char folder[64];
 
-static ffai_model *load(int threads, bool untuned)
+static ffai_model *load_on(const char *backend, int device, int threads, bool untuned)
 {
-    const ffai_model_options options = {.threads = threads, .untuned = untuned, .without_tokenizer = true};
+    const ffai_model_options options = {
+        .backend = backend, .device = device, .threads = threads, .untuned = untuned, .without_tokenizer = true};
     ffai_model *model = NULL;
     ffai_error err = FFAI_ERROR_INIT;
     if (ffai_model_load(&model, TINY, &options, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     return model;
+}
+
+static ffai_model *load(int threads, bool untuned)
+{
+    return load_on("cpu", 0, threads, untuned);
 }
 
 /* --- bits --- */
@@ -67,6 +75,8 @@ static void compare_all(ffai_model *model)
     compute(usual, s, sequence);
     for (size_t i = 0; i < (size_t)FFAI__NUM_TUNABLES * 2 * 3; i++) {
         const ffai__tunable *tunable = &ffai__tunables[i / 6];
+        if (!ffai__tunable_is_of(i / 6, model->backend->name))
+            continue;
         const int32_t values[] = {i / 6 == FFAI__TUNABLE_threads ? 1 : tunable->least, 17,
                                   i / 6 == FFAI__TUNABLE_threads ? 3 : tunable->most};
         ffai__tuning tuning = ffai__tuning_usual;
@@ -100,7 +110,7 @@ static void no_value_changes_a_bit_of_large_matrices(void **state)
 {
     (void)state;
     const ffai_random_model random = {"smollm2-135m", 4, 64, 4};
-    const ffai_model_options options = {.threads = 3, .untuned = true};
+    const ffai_model_options options = {.backend = "cpu", .threads = 3, .untuned = true};
     ffai_model *model = NULL;
     ffai_error err = FFAI_ERROR_INIT;
     if (ffai_model_make(&model, &random, &options, &err) != FFAI_OK)
@@ -127,7 +137,11 @@ static void values_come_back_as_they_were_written(void **state)
     ffai_model *model = load(0, true);
     ffai__tuning_file file = file_of(model);
     ffai_model_info info;
-    ffai__tuning values = {.threads = 1, .row_block = 32, .tile_block_bytes = 4321, .fetch_ahead = 640}, read;
+    ffai__tuning values = ffai__tuning_usual, read;
+    values.threads = 1;
+    values.row_block = 32;
+    values.tile_block_bytes = 4321;
+    values.fetch_ahead = 640;
     if (ffai__tuning_file_write(&file, &values, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     assert_int_equal(ffai__tuning_file_read(&read, &file, &err), FFAI_OK);
@@ -315,9 +329,8 @@ static ffai_status busy_retune(ffai__run *run, const ffai__tuning *tuning, ffai_
 
 static ffai_status busy_step(ffai__run *run, const ffai__step *step, ffai_error *err)
 {
-    (void)run;
-    (void)step;
     (void)err;
+    ffai__results_of(run, step);
     nanosleep(&(struct timespec){.tv_nsec = busy.threads == 1 ? 200000 : 800000}, NULL);
     busy.lost += busy.disturbed && busy.threads > 1 ? 0.0004 : 0;
     return FFAI_OK;
@@ -377,6 +390,191 @@ static void what_wins_because_other_processes_run_is_not_kept(void **state)
     assert_true(noted.kept && noted.disturbed == 0);
     assert_int_equal(tune_beside_others(&noted, true), ffai__tuning_usual.threads);
     assert_true(!noted.kept && noted.disturbed == 4);
+}
+
+/* --- a device --- */
+
+/* A device whose steps take so long, and half of it with the values below: as long as they last, nothing is computed.
+ */
+static struct {
+    ffai__tuning tuning;
+    double until; /* the steps submitted so far are done */
+} device;
+
+enum { BEST_ROW_BLOCKS = 3, BEST_ATTEND_BLOCKS = 4, BEST_STEP_ROWS = 4096 };
+
+static ffai_status device_retune(ffai__run *run, const ffai__tuning *tuning, ffai_error *err)
+{
+    (void)run;
+    (void)err;
+    device.tuning = *tuning;
+    return FFAI_OK;
+}
+
+static double seconds_of(const ffai__step *step)
+{
+    const bool deep = step->positions[0] > 4096;
+    if (step->num_rows > 1)
+        return 5e-6 * step->num_rows * (step->num_rows >= BEST_STEP_ROWS ? 0.5 : 1);
+    if (deep)
+        return device.tuning.attend_blocks == BEST_ATTEND_BLOCKS ? 2e-4 : 4e-4;
+    return device.tuning.row_blocks == BEST_ROW_BLOCKS ? 2e-4 : 4e-4;
+}
+
+static ffai_status device_step(ffai__run *run, const ffai__step *step, ffai_error *err)
+{
+    (void)err;
+    ffai__results_of(run, step);
+    const double now = ffai__now();
+    device.until = (device.until > now ? device.until : now) + seconds_of(step);
+    return FFAI_OK;
+}
+
+static ffai_status device_collect(ffai__run *run, int behind, int32_t *ids, float *chosen, const float **logits,
+                                  ffai_error *err)
+{
+    (void)run;
+    (void)err;
+    assert_true(behind == 0 && !ids && !chosen && !logits);
+    while (ffai__now() < device.until)
+        ;
+    return FFAI_OK;
+}
+
+static bool has_device(void)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    if (ffai__cuda_usable(0, &err) == FFAI_OK)
+        return true;
+    print_message("%s\n", err.message);
+    return false;
+}
+
+static void tune_device(char **path)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model *model = load_on("cuda", 0, 0, true);
+    ffai__backend backend = *model->backend;
+    backend.retune = device_retune;
+    backend.step = device_step;
+    backend.collect = device_collect;
+    model->backend = &backend;
+    int trials = 0;
+    const ffai_tune_options options = {.on_trial = count_trial, .context = &trials};
+    if (ffai_tune(path, model, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    assert_true(trials == 9);
+    model->backend = &ffai__backend_cuda;
+    ffai_model_free(model);
+}
+
+static void check_device_values(int number, const char *path, int32_t row_blocks, int32_t attend_blocks,
+                                double step_size)
+{
+    ffai__tuning tuning;
+    ffai_model_info info;
+    ffai_parameters parameters;
+    ffai_model *model = load_on("cuda", number, 0, false);
+    model->backend->tuning(&tuning, model->plan);
+    ffai_model_get_info(&info, model);
+    ffai_model_parameters(&parameters, model);
+    assert_int_equal(tuning.row_blocks, row_blocks);
+    assert_int_equal(tuning.attend_blocks, attend_blocks);
+    assert_true(parameters.prefill_step_size.value == step_size);
+    assert_int_equal(parameters.prefill_step_size.source, path ? FFAI_FROM_TUNING : FFAI_FROM_LIBRARY);
+    assert_true((strstr(info.tuning, path ? path : "usual values") != NULL));
+    ffai_model_free(model);
+}
+
+/* What a checkpoint says stays; what was tuned goes before the family, the device before the library alone. */
+static void the_rows_of_a_step_are_whose_word_counts_most(void **state)
+{
+    (void)state;
+    static const struct {
+        ffai_parameter given;
+        const ffai__backend *backend;
+        int32_t tuned, wanted, scarce;
+        ffai_source source;
+    } cases[] = {
+        {{1024, FFAI_FROM_LIBRARY}, &ffai__backend_cpu, 0, 1024, 1024, FFAI_FROM_LIBRARY},
+        {{1024, FFAI_FROM_LIBRARY}, &ffai__backend_cuda, 0, 2048, 1024, FFAI_FROM_LIBRARY},
+        {{1024, FFAI_FROM_LIBRARY}, &ffai__backend_cuda, 512, 512, 512, FFAI_FROM_TUNING},
+        {{4096, FFAI_FROM_FAMILY}, &ffai__backend_cuda, 0, 4096, 4096, FFAI_FROM_FAMILY},
+        {{4096, FFAI_FROM_FAMILY}, &ffai__backend_cuda, 2048, 2048, 1024, FFAI_FROM_TUNING},
+        {{300, FFAI_FROM_CHECKPOINT}, &ffai__backend_cuda, 2048, 300, 300, FFAI_FROM_CHECKPOINT},
+        {{3000, FFAI_FROM_CHECKPOINT}, &ffai__backend_cuda, 0, 3000, 3000, FFAI_FROM_CHECKPOINT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ffai__tuning tuning = ffai__tuning_usual;
+        ffai_parameters parameters = {.prefill_step_size = cases[i].given};
+        tuning.step_rows = cases[i].tuned;
+        ffai__parameters_suit(&parameters, cases[i].backend, &tuning);
+        assert_true(parameters.prefill_step_size.value == cases[i].wanted);
+        assert_int_equal(parameters.prefill_step_size.source, cases[i].source);
+        assert_int_equal(ffai__parameters_step_rows(&parameters, false), cases[i].wanted);
+        assert_int_equal(ffai__parameters_step_rows(&parameters, true), cases[i].scarce);
+    }
+}
+
+/* What is best on one device is in force there, and neither on another nor on the processor. */
+static void a_device_keeps_values_of_its_own(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model_info info;
+    size_t removed = 0;
+    char *path = NULL;
+    if (!has_device())
+        skip();
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    tune_device(&path);
+    check_device_values(0, path, BEST_ROW_BLOCKS, BEST_ATTEND_BLOCKS, BEST_STEP_ROWS);
+    check_device_values(1, NULL, ffai__tuning_usual.row_blocks, 2, ffai__backend_cuda.step_rows);
+    ffai_model *model = load(0, false);
+    ffai_model_get_info(&info, model);
+    assert_string_equal(info.tuning, "usual values");
+    ffai__tuning_file own = file_of(model);
+    assert_string_not_equal(own.path, path);
+    assert_int_equal(ffai__tuning_file_write(&own, &ffai__tuning_usual, &err), FFAI_OK);
+    ffai__tuning_file_free(&own);
+    ffai_model_free(model);
+    check_device_values(0, path, BEST_ROW_BLOCKS, BEST_ATTEND_BLOCKS, BEST_STEP_ROWS);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
+    assert_int_equal(removed, 2);
+    ffai_free(path);
+}
+
+/* A file of the one that stands where that of the other is looked for. */
+static void values_of_another_device_are_ignored(void **state)
+{
+    (void)state;
+    ffai_error err = FFAI_ERROR_INIT;
+    ffai_model_info info;
+    ffai__tuning tuning = ffai__tuning_usual;
+    size_t removed = 0;
+    if (!has_device())
+        skip();
+    tuning.row_blocks = BEST_ROW_BLOCKS;
+    ffai_model *first = load_on("cuda", 0, 0, true);
+    ffai_model *second = load_on("cuda", 1, 0, true);
+    ffai__tuning_file file = file_of(first), other = file_of(second);
+    assert_string_not_equal(file.path, other.path);
+    char *path = other.path;
+    other.path = file.path;
+    assert_int_equal(ffai__tuning_file_write(&other, &tuning, &err), FFAI_OK);
+    other.path = path;
+    ffai_model_free(second);
+    ffai_model_free(first);
+    ffai_model *model = load_on("cuda", 0, 0, false);
+    ffai_model_get_info(&info, model);
+    assert_non_null(strstr(info.tuning, "usual values; ignored: "));
+    assert_non_null(strstr(info.tuning, "\"device\""));
+    model->backend->tuning(&tuning, model->plan);
+    assert_int_equal(tuning.row_blocks, ffai__tuning_usual.row_blocks);
+    ffai_model_free(model);
+    ffai__tuning_file_free(&file);
+    ffai__tuning_file_free(&other);
+    assert_int_equal(ffai_tune_forget(&removed, &err), FFAI_OK);
 }
 
 static bool is_never_called(void *context, double fraction)
@@ -465,6 +663,9 @@ int main(void)
         cmocka_unit_test(a_file_cut_short_anywhere_is_ignored),
         cmocka_unit_test(tuning_writes_what_loading_reads_and_forgetting_removes),
         cmocka_unit_test(what_wins_because_other_processes_run_is_not_kept),
+        cmocka_unit_test(the_rows_of_a_step_are_whose_word_counts_most),
+        cmocka_unit_test(a_device_keeps_values_of_its_own),
+        cmocka_unit_test(values_of_another_device_are_ignored),
         cmocka_unit_test(where_nothing_can_be_written_nothing_is_measured),
         cmocka_unit_test(a_cancelled_tuning_writes_nothing),
     };

@@ -14,40 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../own_folder.h"
 #include "alloc.h"
 #include "checkpoint.h"
 #include "json.h"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, P_tmpdir "/ffai-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    DIR *directory = opendir(folder);
-    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(directory), entry->d_name, 0);
-    }
-    closedir(directory);
-    return rmdir(folder);
-}
-
-static void write_file(const char *name, const void *bytes, size_t size)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    fclose(file);
-}
 
 static void write_text(const char *name, const char *text)
 {

@@ -144,7 +144,7 @@ static void check_lists(const char *name)
 {
     file in = read_file(name);
     ffai__checkpoint *checkpoint = open_bytes(&in);
-    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0};
+    ffai__tokenizer_lists lists = {NULL, 0, NULL, 0, NULL};
     char *text = NULL;
     size_t size = 0;
     json_t *rest = NULL;
@@ -269,6 +269,113 @@ static void metadata_becomes_config_json(void **state)
     ffai__free(in.bytes);
 }
 
+static void put(uint8_t **at, const void *bytes, size_t size)
+{
+    memcpy(*at, bytes, size);
+    *at += size;
+}
+
+static void put_text(uint8_t **at, const char *text)
+{
+    const uint64_t size = strlen(text);
+    put(at, &size, sizeof size);
+    put(at, text, (size_t)size);
+}
+
+/* One more key in front: a number where text is NULL. Filled up to 128 bytes, so that the data stay aligned. */
+static void add_key(file *in, const char *key, const char *text, float number)
+{
+    enum { ROOM = 128 };
+    const uint32_t type = text ? FFAI__GGUF_STRING : FFAI__GGUF_F32;
+    const uint32_t filler_type = FFAI__GGUF_STRING;
+    uint64_t fields = 0;
+    uint8_t *bytes = ffai__calloc(1, in->size + ROOM);
+    assert_non_null(bytes);
+    uint8_t *at = bytes;
+    memcpy(&fields, in->bytes + 16, sizeof fields);
+    fields += 2;
+    put(&at, in->bytes, 16);
+    put(&at, &fields, sizeof fields);
+    put_text(&at, key);
+    put(&at, &type, sizeof type);
+    if (text)
+        put_text(&at, text);
+    else
+        put(&at, &number, sizeof number);
+    char name[32];
+    snprintf(name, sizeof name, "filler-%llu", (unsigned long long)fields);
+    put_text(&at, name);
+    put(&at, &filler_type, sizeof filler_type);
+    const uint64_t rest = (uint64_t)(bytes + 24 + ROOM - at) - 8;
+    put(&at, &rest, sizeof rest);
+    memcpy(bytes + 24 + ROOM, in->bytes + 24, in->size - 24);
+    ffai__free(in->bytes);
+    *in = (file){bytes, in->size + ROOM};
+}
+
+/* smollm.gguf with these keys has this rope_scaling; NULL: none. */
+static void check_rope(const char *type, const char *factor_key, float factor, const char *expected)
+{
+    file in = read_file("smollm.gguf");
+    if (type)
+        add_key(&in, "llama.rope.scaling.type", type, 0);
+    if (factor_key)
+        add_key(&in, factor_key, NULL, factor);
+    ffai__checkpoint *checkpoint = open_bytes(&in);
+    const json_t *scaling = json_object_get(ffai__checkpoint_config(checkpoint), "rope_scaling");
+    json_t *wanted = NULL;
+    if (expected)
+        assert_int_equal(ffai__json_parse(&wanted, expected, strlen(expected), "expected", NULL), FFAI_OK);
+    if (!wanted || !scaling || !json_equal(wanted, scaling)) {
+        if (wanted || scaling)
+            fail_msg("%s", scaling ? json_dumps(scaling, 0) : "no scaling");
+    }
+    json_decref(wanted);
+    ffai__checkpoint_close(checkpoint);
+    ffai__free(in.bytes);
+}
+
+static void scaling_of_rope_is_as_the_keys_say(void **state)
+{
+    (void)state;
+    const char *factor = "llama.rope.scaling.factor";
+    const char *linear = "{\"rope_type\":\"linear\",\"factor\":2.5}";
+    check_rope(NULL, NULL, 0, NULL);
+    check_rope("none", factor, 2.5F, NULL);
+    check_rope("linear", factor, 2.5F, linear);
+    check_rope(NULL, factor, 2.5F, linear);
+    check_rope(NULL, "llama.rope.scale_linear", 2.5F, linear);
+    check_rope(NULL, factor, 1.0F, NULL);
+    check_rope("linear", factor, 0.0F, NULL);
+    check_rope("yarn", factor, 4.0F, "{\"rope_type\":\"yarn\",\"factor\":4.0}");
+}
+
+static void what_the_engine_has_no_form_for_is_refused(void **state)
+{
+    (void)state;
+    file in = read_file("smollm.gguf");
+    add_key(&in, "llama.rope.scaling.type", "mystic", 0);
+    assert_refused(&in, FFAI_E_UNSUPPORTED, "\"llama.rope.scaling.type\": \"mystic\" is not supported");
+    ffai__free(in.bytes);
+    in = read_file("llama-bpe.gguf"); /* has a table of factors */
+    add_key(&in, "llama.rope.scaling.type", "linear", 0);
+    ffai__checkpoint_close(open_bytes(&in));
+    add_key(&in, "llama.rope.scaling.factor", NULL, 4.0F);
+    assert_refused(&in, FFAI_E_UNSUPPORTED, "a scaling besides the table rope_freqs.weight");
+    ffai__free(in.bytes);
+    in = read_file("smollm.gguf");
+    add_key(&in, "llama.attention.value_length", NULL, 16.0F);
+    assert_refused(&in, FFAI_E_FORMAT, "\"llama.attention.value_length\": must be an integer");
+    const uint32_t u32 = FFAI__GGUF_U32;
+    uint8_t *value = find(&in, "attention.value_length") + strlen("attention.value_length");
+    memcpy(value, &u32, 4);
+    memcpy(value + 4, &(uint32_t){24}, 4);
+    assert_refused(&in, FFAI_E_UNSUPPORTED, "values of 24 numbers beside keys of 16");
+    memcpy(value + 4, &(uint32_t){16}, 4);
+    ffai__checkpoint_close(open_bytes(&in));
+    ffai__free(in.bytes);
+}
+
 static void a_table_of_rope_factors_becomes_longrope(void **state)
 {
     (void)state;
@@ -301,6 +408,29 @@ static void end_tokens_and_templates_come_along(void **state)
     assert_string_equal(json_string_value(json_object_get(config, "bos_token")), "<|begin_of_text|>");
     assert_true(json_is_true(json_object_get(config, "add_bos_token")));
     json_decref(config);
+    ffai__checkpoint_close(checkpoint);
+    ffai__free(in.bytes);
+}
+
+/* A name is enough: the list of names, tokenizer.chat_templates, need not be there. */
+static void a_template_is_known_by_its_key(void **state)
+{
+    (void)state;
+    file in = read_file("smollm.gguf");
+    add_key(&in, "tokenizer.chat_template.rag", "C", 0);
+    ffai__checkpoint *checkpoint = open_bytes(&in);
+    json_t *config = NULL;
+    assert_int_equal(ffai__checkpoint_tokenizer_config(&config, checkpoint, NULL), FFAI_OK);
+    assert_string_equal(json_string_value(json_object_get(config, "chat_template")), "{{ messages }}");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(config, "chat_templates"), "rag")), "C");
+    json_decref(config);
+    config = NULL;
+    memcpy(find(&in, "tokenizer.chat_template.rag") + strlen("tokenizer.chat_template."), "r\xFFg", 3);
+    ffai__checkpoint_close(checkpoint);
+    checkpoint = open_bytes(&in);
+    ffai_error err = FFAI_ERROR_INIT;
+    assert_int_equal(ffai__checkpoint_tokenizer_config(&config, checkpoint, &err), FFAI_E_FORMAT);
+    assert_non_null(strstr(err.message, "its name is no text"));
     ffai__checkpoint_close(checkpoint);
     ffai__free(in.bytes);
 }
@@ -484,13 +614,12 @@ static void try_bytes(const uint8_t *bytes, size_t size)
     ffai__checkpoint_close(checkpoint);
 }
 
-static void cut_or_changed_anywhere_it_does_not_crash(void **state)
+static void damage_everywhere(const char *seed)
 {
-    (void)state;
     char path[512];
     char *bytes = NULL;
     size_t size = 0;
-    snprintf(path, sizeof path, FFAI_SOURCE_DIR "/tests/fuzz/formats/corpus/fuzz_gguf/q4_1");
+    snprintf(path, sizeof path, FFAI_SOURCE_DIR "/tests/fuzz/formats/corpus/fuzz_gguf/%s", seed);
     assert_int_equal(ffai__file_read(&bytes, &size, path, 1 << 20, NULL), FFAI_OK);
     for (size_t cut = 0; cut < size; cut++) {
         uint8_t *part = malloc(cut + 1);
@@ -511,11 +640,40 @@ static void cut_or_changed_anywhere_it_does_not_crash(void **state)
     ffai__free(bytes);
 }
 
+static void cut_or_changed_anywhere_it_does_not_crash(void **state)
+{
+    (void)state;
+    damage_everywhere("q4_1");
+    damage_everywhere("sentence-piece");
+}
+
+static void unused_tokens_among_others_leave_ids_as_they_are(void **state)
+{
+    (void)state;
+    file in = read_file("qwen2.gguf"); /* … "<|endoftext|>" 259, "<|im_end|>", "<think>", and an unused one */
+    uint8_t *types = find(&in, "tokenizer.ggml.token_type") + strlen("tokenizer.ggml.token_type") + 4 + 4 + 8;
+    types[4 * 7] = 5; /* unused */
+    ffai__checkpoint *checkpoint = open_bytes(&in);
+    char *text = NULL;
+    size_t size = 0;
+    json_t *tokenizer = NULL;
+    assert_int_equal(ffai__checkpoint_tokenizer_json(&text, &size, NULL, checkpoint, NULL), FFAI_OK);
+    assert_int_equal(ffai__json_parse(&tokenizer, text, size, "tokenizer.json", NULL), FFAI_OK);
+    const json_t *vocabulary = json_object_get(json_object_get(tokenizer, "model"), "vocab");
+    assert_int_equal(json_number_value(json_object_get(vocabulary, "<|im_end|>")), 260);
+    assert_int_equal(json_object_size(vocabulary), 261);
+    json_decref(tokenizer);
+    ffai__free(text);
+    ffai__checkpoint_close(checkpoint);
+    ffai__free(in.bytes);
+}
+
 static void the_golden_files_open(void **state)
 {
     (void)state;
-    static const char *const names[] = {"F32",  "F16",  "BF16",        "Q4_0",       "Q4_1",      "Q5_0",
-                                        "Q5_1", "Q8_0", "llama3-rope", "qwen2-Q4_1", "qwen3-Q8_0"};
+    static const char *const names[] = {"F32",        "F16",         "BF16",      "Q4_0",        "Q4_1",
+                                        "Q5_0",       "Q5_1",        "Q8_0",      "llama3-rope", "qwen2-Q4_1",
+                                        "qwen3-Q8_0", "linear-rope", "yarn-rope", "mistral-Q8_0"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[512];
         ffai__checkpoint *checkpoint = NULL;
@@ -540,8 +698,11 @@ int main(void)
         cmocka_unit_test(a_token_that_is_not_utf8_is_refused),
         cmocka_unit_test(equal_tokens_are_refused),
         cmocka_unit_test(metadata_becomes_config_json),
+        cmocka_unit_test(scaling_of_rope_is_as_the_keys_say),
+        cmocka_unit_test(what_the_engine_has_no_form_for_is_refused),
         cmocka_unit_test(a_table_of_rope_factors_becomes_longrope),
         cmocka_unit_test(end_tokens_and_templates_come_along),
+        cmocka_unit_test(a_template_is_known_by_its_key),
         cmocka_unit_test(a_float_becomes_its_shortest_decimal),
         cmocka_unit_test(names_become_hugging_faces),
         cmocka_unit_test(llamas_q_and_k_are_interleaved_and_others_are_not),
@@ -549,6 +710,7 @@ int main(void)
         cmocka_unit_test(each_kind_of_damage_is_named),
         cmocka_unit_test(deep_arrays_and_repeated_keys_are_refused),
         cmocka_unit_test(cut_or_changed_anywhere_it_does_not_crash),
+        cmocka_unit_test(unused_tokens_among_others_leave_ids_as_they_are),
         cmocka_unit_test(the_golden_files_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

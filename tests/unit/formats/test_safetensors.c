@@ -51,6 +51,18 @@ static void tensors_come_by_offset_with_their_types_and_shapes(void **state)
     free(in.bytes);
 }
 
+/* As mx.save_safetensors writes a file without metadata. */
+static void metadata_may_be_null(void **state)
+{
+    (void)state;
+    file in = make_file("{\"__metadata__\":null,\"t\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
+    ffai__safetensors *parsed = NULL;
+    assert_int_equal(ffai__safetensors_parse(&parsed, in.bytes, in.size, "x", NULL), FFAI_OK);
+    assert_int_equal(parsed->count, 1);
+    ffai__safetensors_free(parsed);
+    free(in.bytes);
+}
+
 static void every_dtype_is_known(void **state)
 {
     (void)state;
@@ -172,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_come_by_offset_with_their_types_and_shapes),
+        cmocka_unit_test(metadata_may_be_null),
         cmocka_unit_test(every_dtype_is_known),
         cmocka_unit_test(each_kind_of_damage_is_named),
         cmocka_unit_test(a_header_longer_than_the_file_or_the_format_allows_is_refused),

@@ -12,6 +12,7 @@
 
 #include "alloc.h"
 #include "file_map.h"
+#include "k_block.h"
 #include "weight.h"
 
 #define DATA FFAI_SOURCE_DIR "/tests/data/formats/"
@@ -50,6 +51,33 @@ static void assert_near(float got, float expected, const ffai__weight *weight, i
     if (!(fabsf(got - expected) <= 2e-7f * (1.0f + fabsf(expected))))
         fail_msg("%db g%d packing %d [%d, %d]: %.9g is not %.9g", weight->bits, weight->group_size,
                  (int)weight->packing, (int)row, (int)column, (double)got, (double)expected);
+}
+
+/* K types are defined in float32: bit for bit, but for the sign of a zero. */
+static void assert_same(float got, float expected, const ffai__weight *weight, int64_t row, int64_t column)
+{
+    if (got != expected)
+        fail_msg("packing %d [%d, %d]: %.9g is not %.9g", (int)weight->packing, (int)row, (int)column, (double)got,
+                 (double)expected);
+}
+
+static void check_k_rows(const ffai__weight *weight, const uint8_t *values)
+{
+    uint8_t codes[512];
+    float got[512];
+    float scales[32];
+    float biases[32];
+    for (int64_t row = 0; row < weight->rows; row++) {
+        ffai__weight_read_codes(codes, scales, biases, weight, row);
+        ffai__weight_read(got, weight, row);
+        for (int64_t c = 0; c < weight->columns; c++) {
+            float expected = 0;
+            memcpy(&expected, values + (size_t)(row * weight->columns + c) * sizeof expected, sizeof expected);
+            const int64_t group = c / weight->group_size;
+            assert_same(got[c], expected, weight, row, c);
+            assert_same(scales[group] * (float)codes[c] + biases[group], expected, weight, row, c);
+        }
+    }
 }
 
 static void check_rows(const ffai__weight *weight, const uint8_t *codes, const uint8_t *values)
@@ -119,6 +147,24 @@ static void every_gguf_type_reads_like_the_gguf_package(void **state)
     ffai__free(in.bytes);
 }
 
+static void every_k_type_reads_like_the_gguf_package(void **state)
+{
+    (void)state;
+    file in = read_file(DATA "k_blocks.bin");
+    int cases = 0;
+    for (; in.at < in.size; cases++) {
+        ffai__weight weight = {.name = "w.weight", .rank = 2, .scale_dtype = FFAI__F32};
+        weight.packing = (ffai__packing)(FFAI__GGUF_Q2_K + take_int(&in));
+        weight.rows = take_int(&in);
+        weight.columns = take_int(&in);
+        weight.group_size = ffai__k_group_size(weight.packing);
+        weight.data = take(&in, (size_t)ffai__weight_bytes(&weight));
+        check_k_rows(&weight, take(&in, (size_t)(weight.rows * weight.columns) * sizeof(float)));
+    }
+    assert_int_equal(cases, 20);
+    ffai__free(in.bytes);
+}
+
 static void groups_of_16_unpack(void **state)
 {
     (void)state;
@@ -173,6 +219,8 @@ static void formats_have_short_texts(void **state)
     char buffer[32];
     ffai__weight weight = {.packing = FFAI__MLX_AFFINE, .bits = 4, .group_size = 64};
     assert_string_equal(ffai__weight_format_text(&weight, buffer), "4b g64");
+    weight = (ffai__weight){.packing = FFAI__GGUF_Q5_K, .bits = 5, .group_size = 32};
+    assert_string_equal(ffai__weight_format_text(&weight, buffer), "q5_k");
     weight = (ffai__weight){.packing = FFAI__DENSE, .dtype = FFAI__BF16};
     assert_string_equal(ffai__weight_format_text(&weight, buffer), "bf16");
     weight.dtype = FFAI__I32;
@@ -184,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_width_and_group_unpacks_like_mlx),
         cmocka_unit_test(every_gguf_type_reads_like_the_gguf_package),
+        cmocka_unit_test(every_k_type_reads_like_the_gguf_package),
         cmocka_unit_test(groups_of_16_unpack),
         cmocka_unit_test(interleaved_rotary_rows_are_read_in_natural_order),
         cmocka_unit_test(formats_have_short_texts),

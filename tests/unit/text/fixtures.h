@@ -156,9 +156,10 @@ static inline bool agrees(const ffai_tokenizer *t, const char *what, const char 
     const json_t *plain = detailed ? json_object_get(expectation, "plain") : NULL;
     bare = bare ? bare : ids;
     plain = plain ? plain : bare;
-    return encodes_to(t, what, text, size, (ffai_encode_options){true, true}, ids) &&
-           encodes_to(t, what, text, size, (ffai_encode_options){false, true}, bare) &&
-           encodes_to(t, what, text, size, (ffai_encode_options){false, false}, plain);
+    return encodes_to(t, what, text, size, (ffai_encode_options){.add_special_tokens = true, .parse_special = true},
+                      ids) &&
+           encodes_to(t, what, text, size, (ffai_encode_options){.parse_special = true}, bare) &&
+           encodes_to(t, what, text, size, (ffai_encode_options){.parse_special = false}, plain);
 }
 
 static inline char *decode(const ffai_tokenizer *t, const int32_t *ids, size_t count, bool skip, size_t *size)

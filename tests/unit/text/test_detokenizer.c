@@ -72,7 +72,7 @@ static void a_character_is_held_back_until_its_last_byte(void **state)
     ffai_tokenizer *t = load_named("smollm2");
     int32_t *ids = NULL;
     size_t count = 0;
-    const ffai_encode_options options = {false, false};
+    const ffai_encode_options options = {.parse_special = false};
     assert_int_equal(ffai_tokenizer_encode(&ids, &count, t, "\xF0\x93\x80\x80", 4, &options, NULL), FFAI_OK);
     assert_true(count > 1);
     ffai_detokenizer *d = NULL;
@@ -122,7 +122,7 @@ static void round_trip(const ffai_tokenizer *t, const char *file)
     size_t back_size = 0;
     assert_int_equal(ffai__file_read(&bytes, &size, file, 16 << 20, NULL), FFAI_OK);
     int32_t *ids = NULL;
-    const ffai_encode_options options = {false, false};
+    const ffai_encode_options options = {.parse_special = false};
     ffai_error err = FFAI_ERROR_INIT;
     if (ffai_tokenizer_encode(&ids, &count, t, bytes, size, &options, &err) != FFAI_OK)
         fail_msg("%s: %s", file, err.message);

@@ -92,7 +92,7 @@ static ffai_tokenizer *load_lists(const char *fifth, const char *merge, ffai_err
 {
     ffai__text tokens[] = {{"a", 1}, {"b", 1}, {NULL, 0}, {"ab", 2}, {fifth, strlen(fifth)}};
     ffai__text merges[] = {{merge, strlen(merge)}};
-    const ffai__tokenizer_lists lists = {tokens, 5, merges, 1};
+    const ffai__tokenizer_lists lists = {tokens, 5, merges, 1, NULL};
     ffai_tokenizer *t = NULL;
     ffai__tokenizer_parse(&t, APART, strlen(APART), &lists, "test", err);
     return t;

@@ -99,10 +99,11 @@ typedef struct ffai__cuda_rms_norm_args {
  * product reads them as they stand. Of a tile lane (g = lane / 4, t = lane % 4) of a warp has row g: 16 columns of the
  * first 64 (the lower half) and 16 of the other, in the order in which mma.sync m16n8k16 takes them as its A: pair p
  * (0 to 15) is a[p % 4] of step p / 4, rows 0 to 7 of A being the lower half and rows 8 to 15 the same rows' upper
- * half. tiles.cuh says which columns these are and how pairs of codes stand in words.
+ * half. tiles.cuh says which columns these are and how codes stand in words.
  *
  * Four tiles make a span of 512 columns. Words of a span: [words / 4][lane][4]; of an incomplete one at the end of a
- * row, [words][lane]. Scales and biases: [unit][span][lane][2][subgroups], those of the blocks of 64 columns 2t and 2t
+ * row, [words][lane], unless a tile's words are a multiple of 4. Scales and biases: [unit][span][lane][2][subgroups],
+ * those of the blocks of 64 columns 2t and 2t
  * + 1, as pairs of 16 bits (scale below) or of float32. */
 enum {
     FFAI__CUDA_UNIT_ROWS = 8,
@@ -145,6 +146,7 @@ typedef struct ffai__cuda_pack_args {
     int32_t dtype;   /* of dense elements: 0 f32, 1 f16, 2 bf16, 3 f64 */
     int32_t group_size;
     int32_t head_rows; /* > 0: rows of a head, which are stored with the two rotary halves interleaved */
+    uint32_t *beyond;  /* receives 1 if a bias that GGUF's zero makes is beyond what 16 bits hold */
 } ffai__cuda_pack_args;
 
 /* --- instructions --- */
@@ -181,6 +183,15 @@ typedef struct ffai__cuda_embed_args {
     float *y; /* [T][columns] */
 } ffai__cuda_embed_args;
 
+/* begin_row: all three for a step of one row. One block. */
+typedef struct ffai__cuda_begin_row_args {
+    ffai__cuda_begin_args begin;
+    ffai__cuda_angles_args angles; /* angles.angles: NULL: there are none */
+    ffai__cuda_embed_args embed;
+} ffai__cuda_begin_row_args;
+
+enum { FFAI__CUDA_BEGIN_ROW_THREADS = 1024 };
+
 enum { FFAI__CUDA_MATRICES = 3 };
 
 /* A product's part: y = W x + bias + residual. */
@@ -197,6 +208,12 @@ typedef struct ffai__cuda_part {
 #define FFAI__CUDA_ROW_SLOTS(format) ((format) <= 4 ? 4 : (format) <= 6 ? 3 : (format) == 8 || (format) == 32 ? 2 : 4)
 #define FFAI__CUDA_ROW_SLOT_BYTES(format, subgroups)                                                                   \
     ((format) < FFAI__CUDA_BF16 ? (format)*512 + (subgroups)*512 : FFAI__CUDA_LANE_WORDS(format) * 128)
+/* Its shared memory: the rings, x laid out, what results are put together with, and a sum for each row and span of a
+ * block's units. */
+#define FFAI__CUDA_ROW_SHARED_BYTES(format, subgroups, pieces, spans, units)                                           \
+    (FFAI__CUDA_ROW_SLOT_BYTES((int64_t)(format), (int64_t)(subgroups)) * FFAI__CUDA_ROW_SLOTS(format) *               \
+         FFAI__CUDA_ROW_WARPS +                                                                                        \
+     (int64_t)(spans) * ((int64_t)(pieces)*1024 + 32 * (1 + (int64_t)(subgroups)) + (int64_t)(units)*32))
 
 /* product_row: one row x of the step through up to three matrices of one format. */
 typedef struct ffai__cuda_product_row_args {
@@ -213,9 +230,17 @@ typedef struct ffai__cuda_product_row_args {
     int32_t first_block[FFAI__CUDA_MATRICES]; /* of each part; not of swiglu's, whose blocks have both */
 } ffai__cuda_product_row_args;
 
-/* prepare: rows of x as bf16 pieces in the order in which mma.sync takes them as its B, 8 rows at a time, and their
- * sums over subgroups: pieces [row tile][piece][span][block][2][lane][4 words], sums [row
- * tile][span][block][subgroup][8]. */
+/* prepare: rows of x as bf16 pieces in the order in which tensor cores take them as their B, 8 rows at a time, and
+ * their sums over subgroups. For mma.sync: pieces [row tile][piece][span][block][2][lane][4 words], sums [row
+ * tile][span][block][subgroup][8]. For wgmma: pieces [piece][span][block][row tile][8 rows][8 parts, swapped about as
+ * multiply_group wants them][4 words]; the sums are such columns too, 64 in a block, as SUM_PIECES bf16 numbers, each
+ * of which has its own blocks; their place: lane t of a product has the sums of blocks 2t and 2t + 1 of a span, span
+ * after span, four of them in a step of 16. */
+#define FFAI__CUDA_SUM_PIECES(pieces)           ((pieces) + 1)
+#define FFAI__CUDA_SUM_BLOCKS(spans, subgroups) (((spans) * (subgroups) + 7) / 8)
+
+typedef enum ffai__cuda_order { FFAI__CUDA_ORDER_MMA, FFAI__CUDA_ORDER_WGMMA } ffai__cuda_order;
+
 typedef struct ffai__cuda_prepare_args {
     ffai__cuda_step step;
     const float *x;
@@ -226,12 +251,100 @@ typedef struct ffai__cuda_prepare_args {
     int32_t subgroups;
     int32_t num_pieces;
     int32_t of_outputs; /* rows are R, not T */
+    int32_t order;      /* ffai__cuda_order */
+    int32_t row_tiles;  /* for wgmma: that there is room for */
 } ffai__cuda_prepare_args;
 
-/* product_rows: prepared rows through one matrix; product_many: the same for more rows, in blocks of so many of x and
- * of the matrix, with some shared memory. */
+/* prepare_norm: the same of x with each row normed. A block of 32 * FFAI__CUDA_ROW_WARPS threads takes a row; any
+ * grid. */
+typedef struct ffai__cuda_prepare_norm_args {
+    ffai__cuda_prepare_args prepare;
+    const float *norm; /* [columns] */
+    float eps;
+} ffai__cuda_prepare_norm_args;
+
+/* A result of product_few whose columns were in several parts, of which each left its sums: y = sum of these + bias +
+ * residual or, of a gate, silu(the same of `sums`) * (the same of `up`). */
+typedef struct ffai__cuda_parted {
+    const float *sums;     /* [splits][split_rows][stride]; NULL: y is there already */
+    const float *up;       /* the same, or NULL */
+    const float *bias;     /* [columns] or NULL */
+    const float *up_bias;  /* the same */
+    const float *residual; /* [rows][columns] or NULL; not with `up` */
+    float *y;              /* [rows][columns] */
+    int64_t columns;
+    int64_t stride; /* a multiple of 8 */
+    int32_t splits, split_rows;
+} ffai__cuda_parted;
+
+/* join: y of results that nothing else puts together. Any grid. */
+typedef struct ffai__cuda_join_args {
+    ffai__cuda_step step;
+    ffai__cuda_parted results[FFAI__CUDA_MATRICES];
+    int32_t num_results;
+    int32_t of_outputs;
+} ffai__cuda_join_args;
+
+/* prepare_few: the same for mma.sync alone, of rows that are there alone, each first put together where it is a result
+ * in parts, and normed where there is a norm. Grid: rows, and in the second dimension blocks of a row, of which a norm
+ * allows one. A thread takes four columns at a time; whole warps, up to FFAI__CUDA_PREPARE_FEW_THREADS. */
+enum { FFAI__CUDA_PREPARE_FEW_THREADS = 1024 };
+
+typedef struct ffai__cuda_prepare_few_args {
+    ffai__cuda_prepare_args prepare;
+    ffai__cuda_parted result; /* whose y is prepare.x */
+    const float *norm;        /* [columns] or NULL */
+    float eps;
+} ffai__cuda_prepare_few_args;
+
+/* product_few: prepared rows through up to three matrices of one format.
+ *
+ * A warp takes four units of the matrices, 32 rows, and a block as many of these as it has warps. For such a block of
+ * rows and a group of rows of x the matrix's columns, in stages of some tiles, are in `splits` parts. Each of these is
+ * an item of work, and the blocks of the grid take every gridDim.x-th item. With several splits each item leaves its
+ * sums (ffai__cuda_parted), else it writes y.
+ *
+ * Shared memory is a ring of stages of weights and x, FFAI__CUDA_FEW_STAGE_BYTES each. */
 enum {
-    FFAI__CUDA_FEW_PRODUCT_ROWS = 32,
+    FFAI__CUDA_FEW_WARPS = 8,  /* of a block, at most */
+    FFAI__CUDA_FEW_UNITS = 4,  /* of a warp */
+    FFAI__CUDA_FEW_TILES = 4,  /* of eight rows of x in a group: 1, 2 or 4 */
+    FFAI__CUDA_FEW_STAGES = 4, /* of a ring: 2 to 4 */
+};
+#define FFAI__CUDA_FEW_STAGE_TILES(format) ((format) < FFAI__CUDA_BF16 ? 2 : 1)
+/* Of 16 bytes for each lane: a unit's words of a stage, and what else stands in the first and last ones. */
+#define FFAI__CUDA_FEW_QUADS(format)                                                                                   \
+    ((format) < FFAI__CUDA_BF16 ? ((format) + 1) / 2 : FFAI__CUDA_LANE_WORDS(format) / 4)
+#define FFAI__CUDA_FEW_SCALE_BYTES(format, subgroups, wide)                                                            \
+    ((format) < FFAI__CUDA_BF16 ? 128 * (subgroups) * ((wide) ? 2 : 1) : 0) /* of a unit */
+#define FFAI__CUDA_FEW_WARP_BYTES(format, subgroups, wide)                                                             \
+    (FFAI__CUDA_FEW_UNITS * (FFAI__CUDA_FEW_QUADS(format) * 512 + FFAI__CUDA_FEW_SCALE_BYTES(format, subgroups, wide)))
+#define FFAI__CUDA_FEW_INPUT_BYTES(format, subgroups, pieces) /* of eight rows of x */                                 \
+    (FFAI__CUDA_FEW_STAGE_TILES(format) * 2 * ((pieces)*1024 + (subgroups)*32))
+#define FFAI__CUDA_FEW_STAGE_BYTES(format, subgroups, wide, pieces, warps, tiles)                                      \
+    ((warps)*FFAI__CUDA_FEW_WARP_BYTES(format, subgroups, wide) +                                                      \
+     (tiles)*FFAI__CUDA_FEW_INPUT_BYTES(format, subgroups, pieces))
+
+typedef struct ffai__cuda_product_few_args {
+    ffai__cuda_step step;
+    ffai__cuda_part parts[FFAI__CUDA_MATRICES];
+    const uint32_t *pieces;
+    const float *sums;
+    int32_t num_parts;
+    int32_t of_outputs;
+    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; a warp has the same two units of both */
+    int32_t num_pieces;
+    int32_t tiles;                            /* of a group of rows of x */
+    int32_t groups;                           /* of them in a step of this class */
+    int32_t stages;                           /* of the ring */
+    int32_t blocks;                           /* of rows, of all parts */
+    int32_t splits;                           /* more than one: y is [splits][split_rows][8 * units], for sums alone */
+    int32_t split_rows;                       /* rows of x that there is room for */
+    int32_t first_block[FFAI__CUDA_MATRICES]; /* of each part; not of swiglu's */
+} ffai__cuda_product_few_args;
+
+/* product_many: more rows through one matrix, in blocks of so many of x and of the matrix, with some shared memory. */
+enum {
     FFAI__CUDA_MANY_ROWS = 64,
     FFAI__CUDA_MANY_WARPS = 8,
     FFAI__CUDA_MANY_UNITS = 2 * FFAI__CUDA_MANY_WARPS,
@@ -246,6 +359,50 @@ typedef struct ffai__cuda_product_rows_args {
     int32_t num_pieces;
     int32_t of_outputs;
 } ffai__cuda_product_rows_args;
+
+/* product_wgmma: the same rows through up to three matrices of one format by wgmma, `ROWS` rows of x and 16 units in a
+ * block of threads. Grid: blocks of rows of x, then blocks of units: of each part, or, for swiglu, of eight units of
+ * both. x is prepared with FFAI__CUDA_ORDER_WGMMA. */
+enum {
+    FFAI__CUDA_WGMMA_THREADS = 384,
+    FFAI__CUDA_WGMMA_UNITS = 16,
+    FFAI__CUDA_WGMMA_CLUSTER = 2, /* blocks of units that get the same x together: a multiple of them in the grid */
+    FFAI__CUDA_X_TILE_BYTES = 1024
+};
+/* Of x in a block: as many as there are registers for, beside the sums of a subgroup, or what numbers are unpacked
+ * to. */
+#define FFAI__CUDA_WGMMA_ROWS(format)                                                                                  \
+    ((format) == FFAI__CUDA_BF16 ? 256 : (format) == FFAI__CUDA_F16 ? 128 : (format) == FFAI__CUDA_F32 ? 64 : 192)
+/* Its shared memory: stages of weights, of one tile each or several, with their span's scales, for which there is room
+ * as float32; as many stages of x as there is room for beside them; then barriers; all on a boundary of 1,024 bytes. */
+#define FFAI__CUDA_WGMMA_STAGE_TILES(format)                                                                           \
+    ((format) >= FFAI__CUDA_BF16 ? 1 : (format) == 8 ? 2 : FFAI__CUDA_SPAN_TILES)
+#define FFAI__CUDA_WGMMA_UNIT_BYTES(format, subgroups)                                                                 \
+    (FFAI__CUDA_WGMMA_STAGE_TILES(format) * FFAI__CUDA_LANE_WORDS(format) * 128 +                                      \
+     ((format) < FFAI__CUDA_BF16 ? 512 * (subgroups) : 0))
+#define FFAI__CUDA_WGMMA_WEIGHT_STAGES 2
+#define FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups)                                                               \
+    (FFAI__CUDA_WGMMA_WEIGHT_STAGES * FFAI__CUDA_WGMMA_UNITS * FFAI__CUDA_WGMMA_UNIT_BYTES(format, subgroups))
+#define FFAI__CUDA_WGMMA_X_STAGES(format, subgroups)                                                                   \
+    ((229376 - FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups)) / (FFAI__CUDA_WGMMA_ROWS(format) * 128))
+#define FFAI__CUDA_WGMMA_SHARED_BYTES(format, subgroups)                                                               \
+    (1024 + FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups) + 16 * FFAI__CUDA_WGMMA_WEIGHT_STAGES +                   \
+     FFAI__CUDA_WGMMA_X_STAGES(format, subgroups) * (FFAI__CUDA_WGMMA_ROWS(format) * 128 + 16))
+
+typedef struct ffai__cuda_product_wgmma_args {
+    ffai__cuda_step step;
+    ffai__cuda_part parts[FFAI__CUDA_MATRICES];
+    int32_t num_parts;
+    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; these have as many rows */
+    const uint32_t *pieces;
+    const float *sums;
+    int32_t row_tiles; /* that there is room for in pieces and sums */
+    int32_t num_pieces;
+    int32_t of_outputs;
+    int32_t first_block[FFAI__CUDA_MATRICES]; /* of units, of each part; not of swiglu's */
+    /* Where swiglu's results go as the prepared input of the next product; spans 0: to y instead. */
+    ffai__cuda_prepare_args next;
+} ffai__cuda_product_wgmma_args;
 
 /* rope: y[t] = x[t] with each head's pairs turned. */
 typedef struct ffai__cuda_rope_args {
@@ -273,6 +430,25 @@ typedef struct ffai__cuda_kv_store_args {
     const float *keys, *values; /* [T][heads * head_dim] */
 } ffai__cuda_kv_store_args;
 
+/* heads: what `rope`, `kv_store` and norms of heads do, in one; queries, keys and values may be results in parts. A
+ * warp takes a head of a row; any grid of blocks of FFAI__CUDA_HEADS_THREADS; each warp has a head in shared memory. */
+enum { FFAI__CUDA_HEADS_THREADS = 128 };
+#define FFAI__CUDA_HEADS_SHARED_BYTES(head_dim) (FFAI__CUDA_HEADS_THREADS / 32 * (head_dim)*4)
+
+typedef struct ffai__cuda_heads_args {
+    ffai__cuda_step step;
+    ffai__cuda_store store;
+    ffai__cuda_parted q;            /* [T][heads][head_dim] */
+    ffai__cuda_parted keys, values; /* [T][kv heads][head_dim] */
+    float *turned;                  /* as q, not q itself; NULL: nothing is done to queries */
+    const float *q_norm;            /* [head_dim] or NULL */
+    const float *k_norm;
+    float q_eps, k_eps;
+    const float *angles; /* [T][2][dims / 2] or NULL */
+    int32_t dims;
+    int32_t heads;
+} ffai__cuda_heads_args;
+
 /* attend_any: a block takes one row, one key/value head and a part of the context, in stretches of 256 positions. Where
  * the context is in several parts (splits), each leaves a partial result and attend_any_merge puts them together:
  * partials [T][heads][splits][head_dim + 2]: sums, maximum, denominator. */
@@ -294,10 +470,10 @@ typedef struct ffai__cuda_attention_args {
  * key/value head (and eight of its query heads), and a part of the context; the last one to come to its end puts the
  * parts together. With `fused` it takes the heads as the products left them, norms and turns them, and stores the row's
  * keys and values, which only a step of one row may leave to it. */
-enum { FFAI__CUDA_ATTEND_WARPS = 8, FFAI__CUDA_ATTEND_QUERIES = 8 };
+enum { FFAI__CUDA_ATTEND_WARPS = 8 /* of a block, at most */, FFAI__CUDA_ATTEND_QUERIES = 8 };
 /* Of shared memory: queries and each warp's sums, then some numbers a head. */
-#define FFAI__CUDA_ATTEND_SHARED_BYTES(head_dim)                                                                       \
-    ((1 + FFAI__CUDA_ATTEND_WARPS) * FFAI__CUDA_ATTEND_QUERIES * (head_dim)*4 + 4 * (head_dim) +                       \
+#define FFAI__CUDA_ATTEND_SHARED_BYTES(head_dim, warps)                                                                \
+    ((1 + (warps)) * FFAI__CUDA_ATTEND_QUERIES * (head_dim)*4 + 4 * (head_dim) +                                       \
      (1 + 2 * FFAI__CUDA_ATTEND_WARPS) * FFAI__CUDA_ATTEND_QUERIES * 4 + 16)
 
 typedef struct ffai__cuda_attend_args {
@@ -310,7 +486,44 @@ typedef struct ffai__cuda_attend_args {
     int32_t dims;
     int32_t fused;
     uint32_t *arrived; /* [T][kv heads][groups of query heads] blocks at their end; 0 between steps */
+    /* Where its `pieces` are not NULL: y is laid out as the next product's input, of a few rows, and not written. Heads
+     * of 64 or 128, whole tiles. */
+    ffai__cuda_prepare_args next;
 } ffai__cuda_attend_args;
+
+/* attend_many_<format>_<head_dim>: the same for steps of many rows. A block takes a tile, rows of one sequence that
+ * follow each other, and the query heads of a key/value head, or a set of them: at most so many queries. attend_tiles
+ * lists the tiles before. Where the context is in several parts (attention.splits), attend_many_merge puts them
+ * together: partials [T][heads][splits][head_dim + 2]: sums, the largest score as a power of two, denominator. */
+enum {
+    FFAI__CUDA_ATTEND_MANY_THREADS = 128,
+    FFAI__CUDA_ATTEND_MANY_QUERIES = 128,
+    FFAI__CUDA_ATTEND_MANY_PAGES = 2, /* that are computed with at once */
+    FFAI__CUDA_ATTEND_MANY_MOST_SPLITS = 16
+};
+/* Sets that so many query heads of a key/value head are in. */
+#define FFAI__CUDA_ATTEND_MANY_SETS(group)                                                                             \
+    (((group) + FFAI__CUDA_ATTEND_MANY_QUERIES - 1) / FFAI__CUDA_ATTEND_MANY_QUERIES)
+/* Of shared memory: queries, two times so many pages' keys and values, and what the block works on. */
+#define FFAI__CUDA_ATTEND_MANY_SHARED_BYTES(head_dim)                                                                  \
+    (FFAI__CUDA_ATTEND_MANY_QUERIES * 2 * (head_dim) + 2 * FFAI__CUDA_ATTEND_MANY_PAGES * 2 * 32 * 2 * (head_dim) + 128)
+
+typedef struct ffai__cuda_tiles {
+    int32_t count;
+    int32_t first_rows[1]; /* [count + 1], the last one T */
+} ffai__cuda_tiles;
+
+typedef struct ffai__cuda_attend_tiles_args {
+    ffai__cuda_step step;
+    ffai__cuda_tiles *tiles;
+    int32_t tile_rows; /* at most, in a tile */
+} ffai__cuda_attend_tiles_args;
+
+typedef struct ffai__cuda_attend_many_args {
+    ffai__cuda_attention_args attention;
+    const ffai__cuda_tiles *tiles;
+    int32_t sets; /* of a key/value head's query heads */
+} ffai__cuda_attend_many_args;
 
 /* sample_best, sample_weigh, sample_draw, in this order: of each output row's logits an id is drawn, and goes to the
  * sequence's history and to `drawn`; the logits stay as they are. Where ffai__cuda_draws_fill says so, sample_best
@@ -397,6 +610,9 @@ typedef struct ffai__cuda_machine_args {
     uint32_t *sink;
 } ffai__cuda_machine_args;
 
-enum { FFAI__CUDA_MACHINE_SHARED_BYTES = 32768 };
+enum {
+    FFAI__CUDA_MACHINE_COLUMN_BYTES = 256 * 128, /* multiply_groups */
+    FFAI__CUDA_MACHINE_SHARED_BYTES = FFAI__CUDA_MACHINE_COLUMN_BYTES + 1024
+};
 
 #endif

@@ -7,43 +7,15 @@
  *
  * A column of scores stands for position 8 * (column / 2) + 2 * tile + column % 2 of the page: so a lane's scores are
  * of the eight positions that it loads together from a row of values. */
-#include "pages.cuh"
+#include "few_input.cuh"
+#include "halves.cuh"
 
 enum {
-    WARP = 32,
-    WARPS = FFAI__CUDA_ATTEND_WARPS,
+    WARPS = FFAI__CUDA_ATTEND_WARPS, /* at most */
     HEADS = FFAI__CUDA_ATTEND_QUERIES,
     THREADS = WARPS * WARP,
     KEY_TILES = 4
 };
-
-/* Numbers of 16 bits: f16 or bf16. */
-template <int FORMAT> DEVICE uint16_t narrow(float value)
-{
-    return FORMAT == STORE_F16 ? f32_to_f16(value) : f32_to_bf16(value);
-}
-
-template <int FORMAT> DEVICE float widen(uint16_t bits)
-{
-    return FORMAT == STORE_F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
-}
-
-template <int FORMAT> DEVICE void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
-{
-    if constexpr (FORMAT == STORE_F16)
-        mma_f16(c, a, b0, b1);
-    else
-        mma_bf16(c, a, b0, b1);
-}
-
-/* Two numbers as a pair and what the pair lacks. */
-template <int FORMAT> DEVICE void split_pair(uint32_t &high, uint32_t &low, float x, float y)
-{
-    const uint16_t x_high = narrow<FORMAT>(x);
-    const uint16_t y_high = narrow<FORMAT>(y);
-    high = x_high | (uint32_t)y_high << 16;
-    low = narrow<FORMAT>(x - widen<FORMAT>(x_high)) | (uint32_t)narrow<FORMAT>(y - widen<FORMAT>(y_high)) << 16;
-}
 
 /* A block's work. */
 typedef struct attend_frame {
@@ -53,6 +25,7 @@ typedef struct attend_frame {
     int kv_head;
     int first_head; /* of its query heads, and how many */
     int num_heads;
+    int warps;
     int splits; /* of them that have work */
 } attend_frame;
 
@@ -62,10 +35,10 @@ template <int HEAD_DIM> struct attend_shared {
     float unscale[HEADS]; /* what scores are multiplied with: q was made smaller where f16 would not hold it */
     float largest[WARPS][HEADS];
     float total[WARPS][HEADS];
-    float sums[WARPS][HEADS][HEAD_DIM];
     uint32_t is_last;
+    float sums[WARPS][HEADS][HEAD_DIM]; /* of as many warps as there are */
 };
-static_assert(sizeof(attend_shared<128>) <= FFAI__CUDA_ATTEND_SHARED_BYTES(128), "args.h");
+static_assert(sizeof(attend_shared<128>) <= FFAI__CUDA_ATTEND_SHARED_BYTES(128, WARPS), "args.h");
 
 /* --- before the context: heads normed and turned --- */
 
@@ -83,32 +56,61 @@ template <int HEAD_DIM> DEVICE head_numbers<HEAD_DIM> load_head(const float *fro
     return head;
 }
 
-/* Normed and turned, into `to` [head_dim]. */
+/* What a head is normed and turned with: lane l has the norm's weights as it has the head's numbers, and of the angles
+ * those of pair l, l + 32 … */
+template <int HEAD_DIM> struct head_turn {
+    enum { PAIRS = (HEAD_DIM / 2 + WARP - 1) / WARP };
+    head_numbers<HEAD_DIM> q_norm, k_norm;
+    float cosine[PAIRS], sine[PAIRS];
+};
+
+template <int HEAD_DIM> DEVICE head_turn<HEAD_DIM> load_turn(const ffai__cuda_attend_args &args, int row)
+{
+    head_turn<HEAD_DIM> turn;
+    const int half = args.dims / 2;
+    turn.q_norm = load_head<HEAD_DIM>(args.q_norm, args.q_norm);
+    turn.k_norm = load_head<HEAD_DIM>(args.k_norm, args.k_norm);
+#pragma unroll
+    for (int i = 0; i < head_turn<HEAD_DIM>::PAIRS; i++) {
+        const int pair = i * WARP + threadIdx.x % WARP;
+        const bool there = args.angles && pair < half;
+        turn.cosine[i] = there ? args.angles[2 * row * half + pair] : 1;
+        turn.sine[i] = there ? args.angles[(2 * row + 1) * half + pair] : 0;
+    }
+    return turn;
+}
+
 template <int HEAD_DIM>
-DEVICE void norm_and_turn(float *to, head_numbers<HEAD_DIM> head, const float *norm, float eps,
-                          const ffai__cuda_attend_args &args, int row)
+DEVICE void norm_head(head_numbers<HEAD_DIM> &head, const head_numbers<HEAD_DIM> &norm, float eps)
+{
+    float squares = 0;
+    for (int i = 0; i < HEAD_DIM / WARP; i++)
+        squares = fmaf(head.x[i], head.x[i], squares);
+    const float scale = 1.0f / sqrtf(warp_sum(squares) / (float)HEAD_DIM + eps);
+    for (int i = 0; i < HEAD_DIM / WARP; i++)
+        head.x[i] = head.x[i] * scale * norm.x[i];
+}
+
+/* Into `to` [head_dim]. */
+template <int HEAD_DIM>
+DEVICE void turn_head(float *to, const head_numbers<HEAD_DIM> &head, const head_turn<HEAD_DIM> &turn,
+                      const ffai__cuda_attend_args &args)
 {
     const int lane = threadIdx.x % WARP;
-    if (norm) {
-        float squares = 0;
-        for (int i = 0; i < HEAD_DIM / WARP; i++)
-            squares = fmaf(head.x[i], head.x[i], squares);
-        const float scale = 1.0f / sqrtf(warp_sum(squares) / (float)HEAD_DIM + eps);
-        for (int i = 0; i < HEAD_DIM / WARP; i++)
-            head.x[i] = head.x[i] * scale * norm[i * WARP + lane];
-    }
+    const int half = args.dims / 2;
 #pragma unroll
     for (int i = 0; i < HEAD_DIM / WARP; i++)
         to[i * WARP + lane] = head.x[i];
     __syncwarp();
-    const int half = args.dims / 2;
-    for (int i = lane; args.angles && i < half; i += WARP) {
-        const float cosine = args.angles[2 * row * half + i];
-        const float sine = args.angles[(2 * row + 1) * half + i];
-        const float low = to[i];
-        const float high = to[i + half];
-        to[i] = low * cosine - high * sine;
-        to[i + half] = high * cosine + low * sine;
+#pragma unroll
+    for (int i = 0; i < head_turn<HEAD_DIM>::PAIRS; i++) {
+        const int pair = i * WARP + lane;
+        if (!args.angles || pair >= half)
+            continue;
+        const float low = to[pair];
+        const float high = to[pair + half];
+        to[pair] = low * turn.cosine[i] - high * turn.sine[i];
+        to[pair + half] = high * turn.cosine[i] + low * turn.sine[i];
     }
     __syncwarp();
 }
@@ -117,24 +119,26 @@ DEVICE void norm_and_turn(float *to, head_numbers<HEAD_DIM> head, const float *n
  * no query head where a key/value head has six or fewer. */
 DEVICE bool prepares_key(const attend_frame &f)
 {
-    return f.args->fused && threadIdx.x / WARP == WARPS - 2;
+    return f.args->fused && (int)threadIdx.x / WARP == f.warps - 2;
 }
 
 DEVICE bool prepares_value(const attend_frame &f)
 {
-    return f.args->fused && threadIdx.x / WARP == WARPS - 1;
+    return f.args->fused && (int)threadIdx.x / WARP == f.warps - 1;
 }
 
-/* A warp for each query head; heads that are not there are zero. */
+/* A warp for query head `number`; heads that are not there are zero. */
 template <int FORMAT, int HEAD_DIM>
-DEVICE void take_query(attend_shared<HEAD_DIM> &shared, const attend_frame &f, const head_numbers<HEAD_DIM> &head)
+DEVICE void take_query(attend_shared<HEAD_DIM> &shared, const attend_frame &f, int number, head_numbers<HEAD_DIM> head,
+                       const head_turn<HEAD_DIM> &turn)
 {
     const ffai__cuda_attend_args &args = *f.args;
     const int lane = threadIdx.x % WARP;
-    const int number = threadIdx.x / WARP;
     float *q = shared.q[number];
     if (number < f.num_heads && args.fused) {
-        norm_and_turn<HEAD_DIM>(q, head, args.q_norm, args.q_eps, args, f.row);
+        if (args.q_norm)
+            norm_head(head, turn.q_norm, args.q_eps);
+        turn_head(q, head, turn, args);
     } else {
         for (int i = 0; i < HEAD_DIM / WARP; i++)
             q[i * WARP + lane] = head.x[i];
@@ -153,13 +157,15 @@ DEVICE void take_query(attend_shared<HEAD_DIM> &shared, const attend_frame &f, c
 
 /* The row's own key and value: where they are used from, and by one of the blocks where they stay. */
 template <int HEAD_DIM>
-DEVICE void take_key(attend_shared<HEAD_DIM> &shared, const attend_frame &f, const head_numbers<HEAD_DIM> &head,
-                     uint16_t *page)
+DEVICE void take_key(attend_shared<HEAD_DIM> &shared, const attend_frame &f, head_numbers<HEAD_DIM> head,
+                     const head_turn<HEAD_DIM> &turn, uint16_t *page)
 {
     const ffai__cuda_attend_args &args = *f.args;
     const ffai__cuda_store &store = args.attention.store;
     float *key = shared.sums[0][0];
-    norm_and_turn<HEAD_DIM>(key, head, args.k_norm, args.k_eps, args, f.row);
+    if (args.k_norm)
+        norm_head(head, turn.k_norm, args.k_eps);
+    turn_head(key, head, turn, args);
     for (int d = threadIdx.x % WARP; d < HEAD_DIM; d += WARP) {
         shared.key[d] = stored_bits(key[d], store.format);
         if (page)
@@ -216,7 +222,7 @@ template <int HEAD_DIM> struct page_data {
     uint4 keys[KEY_TILES][HEAD_DIM / 32];
     uint4 values[HEAD_DIM / 8];
 
-    DEVICE_MEMBER void load(const uint16_t *keys_from, const uint16_t *values_from)
+    DEVICE_MEMBER void load_keys(const uint16_t *keys_from)
     {
         const int g = threadIdx.x % WARP / 4;
         const int t = threadIdx.x % 4;
@@ -228,6 +234,12 @@ template <int HEAD_DIM> struct page_data {
             for (int i = 0; i < HEAD_DIM / 32; i++)
                 keys[tile][i] = row[i * 4];
         }
+    }
+
+    DEVICE_MEMBER void load_values(const uint16_t *values_from)
+    {
+        const int g = threadIdx.x % WARP / 4;
+        const int t = threadIdx.x % 4;
 #pragma unroll
         for (int tile = 0; tile < HEAD_DIM / 8; tile++)
             values[tile] = reinterpret_cast<const uint4 *>(values_from + (tile * 8 + g) * PAGE_TOKENS)[t];
@@ -302,8 +314,7 @@ template <int HEAD_DIM> DEVICE void weigh_page(float (&scores)[KEY_TILES][2], at
     float largest = state.largest;
     for (int tile = 0; tile < KEY_TILES; tile++)
         largest = fmaxf(largest, fmaxf(scores[tile][0], scores[tile][1]));
-    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+    largest = quad_max(largest);
     const float measure = largest == -INFINITY ? 0 : largest;
     const float shrink = exp2f(state.largest - measure);
     float total = 0;
@@ -355,7 +366,7 @@ DEVICE void add_page(attend_state<HEAD_DIM> &state, const float (&weights)[KEY_T
     }
 }
 
-/* A warp's pages: every WARPS * splits-th one. */
+/* A warp's pages: every warps * splits-th one. */
 struct page_walk {
     const attend_frame &f;
     const uint32_t *table;
@@ -366,9 +377,9 @@ struct page_walk {
     {
         const ffai__cuda_attention_args &args = f.args->attention;
         table = args.step.tables + f.slot * args.step.table_stride + args.store.group * args.step.max_pages;
-        stride = WARPS * f.splits;
+        stride = f.warps * f.splits;
         last = f.position / PAGE_TOKENS;
-        page = f.first / PAGE_TOKENS + blockIdx.z * WARPS + threadIdx.x / WARP;
+        page = f.first / PAGE_TOKENS + (int)blockIdx.z * f.warps + (int)threadIdx.x / WARP;
         look_up();
     }
 
@@ -402,31 +413,34 @@ template <int HEAD_DIM> DEVICE void load_page(page_data<HEAD_DIM> &data, const p
 {
     const ffai__cuda_store &store = walk.f.args->attention.store;
     const uint16_t *numbers = walk.numbers();
-    data.load(numbers + key_index(store, walk.f.kv_head, 0), numbers + value_index(store, walk.f.kv_head, 0, 0));
+    data.load_keys(numbers + key_index(store, walk.f.kv_head, 0));
+    data.load_values(numbers + value_index(store, walk.f.kv_head, 0, 0));
 }
 
-template <int FORMAT, int HEAD_DIM>
-DEVICE void attend_page(attend_state<HEAD_DIM> &state, const page_data<HEAD_DIM> &data, const attend_frame &f, int page)
-{
-    float scores[KEY_TILES][2];
-    score_page<FORMAT>(scores, state, data);
-    mask_scores(scores, f, page * PAGE_TOKENS);
-    weigh_page(scores, state);
-    add_page<FORMAT>(state, scores, data, f, page * PAGE_TOKENS);
-}
-
-/* The first page has been loaded. */
+/* The first page has been loaded. The next one's keys are asked for as soon as this one's have been used, and its
+ * values likewise: what is on its way takes no registers of its own. */
 template <int FORMAT, int HEAD_DIM>
 DEVICE void attend_pages(attend_state<HEAD_DIM> &state, page_data<HEAD_DIM> &data, page_walk &walk,
                          const attend_shared<HEAD_DIM> &shared)
 {
+    const attend_frame &f = walk.f;
+    const ffai__cuda_store &store = f.args->attention.store;
     while (walk.there()) {
-        if (walk.f.args->fused && walk.page == walk.last)
-            data.put_own(shared, walk.f.position);
-        attend_page<FORMAT>(state, data, walk.f, walk.page);
+        const int page = walk.page;
+        if (f.args->fused && page == walk.last)
+            data.put_own(shared, f.position);
+        float scores[KEY_TILES][2];
+        score_page<FORMAT>(scores, state, data);
         walk.go_on();
-        if (walk.there())
-            load_page(data, walk);
+        const bool more = walk.there();
+        const uint16_t *next = more ? walk.numbers() : nullptr;
+        if (more)
+            data.load_keys(next + key_index(store, f.kv_head, 0));
+        mask_scores(scores, f, page * PAGE_TOKENS);
+        weigh_page(scores, state);
+        add_page<FORMAT>(state, scores, data, f, page * PAGE_TOKENS);
+        if (more)
+            data.load_values(next + value_index(store, f.kv_head, 0, 0));
     }
 }
 
@@ -437,9 +451,7 @@ template <int HEAD_DIM> DEVICE void leave_state(attend_shared<HEAD_DIM> &shared,
     const int warp = threadIdx.x / WARP;
     const int g = threadIdx.x % WARP / 4;
     const int t = threadIdx.x % 4;
-    float total = state.total;
-    total += __shfl_xor_sync(~0u, total, 1);
-    total += __shfl_xor_sync(~0u, total, 2);
+    const float total = quad_sum(state.total);
 #pragma unroll
     for (int tile = 0; tile < HEAD_DIM / 8; tile++) {
         shared.sums[warp][g][tile * 8 + t * 2] = state.sums[tile][0] + state.sums[tile][2];
@@ -463,29 +475,65 @@ template <int HEAD_DIM> DEVICE float *partial_of(const attend_frame &f, int head
     return args.partials + (((int64_t)f.row * args.heads + f.first_head + head) * args.splits + split) * (HEAD_DIM + 2);
 }
 
-/* The block's own result: whole if it has no others beside it. */
+/* Four numbers of a result, by the 16 lanes that have 64: as they are, or as the next product's input. */
+template <int HEAD_DIM> DEVICE void leave_result(const attend_frame &f, int head, int d, float4 y, bool there)
+{
+    const ffai__cuda_attend_args &args = *f.args;
+    const int column = (f.first_head + head) * HEAD_DIM + d;
+    if (args.next.pieces)
+        prepare_four(args.next, y, f.row, column, there);
+    else if (there)
+        *reinterpret_cast<float4 *>(args.attention.y + (int64_t)f.row * args.attention.heads * HEAD_DIM + column) = y;
+}
+
+DEVICE float4 divided_four(float4 x, float by)
+{
+    return make_float4(x.x / by, x.y / by, x.z / by, x.w / by);
+}
+
+DEVICE void add_scaled(float4 &sum, float scale, float4 x)
+{
+    sum =
+        make_float4(fmaf(scale, x.x, sum.x), fmaf(scale, x.y, sum.y), fmaf(scale, x.z, sum.z), fmaf(scale, x.w, sum.w));
+}
+
+/* The warps' sums for four numbers of a head, in the measure of the largest score: `most`. */
+template <int HEAD_DIM>
+DEVICE float4 sum_warps(float &total, float &most, const attend_shared<HEAD_DIM> &shared, int warps, int head, int d)
+{
+    float4 sum = make_float4(0, 0, 0, 0);
+    most = -INFINITY;
+    total = 0;
+    for (int warp = 0; warp < warps; warp++)
+        most = fmaxf(most, shared.largest[warp][head]);
+    for (int warp = 0; warp < warps; warp++) {
+        const float weight = weight_of(shared.largest[warp][head], most);
+        add_scaled(sum, weight, *reinterpret_cast<const float4 *>(&shared.sums[warp][head][d]));
+        total = fmaf(weight, shared.total[warp][head], total);
+    }
+    return sum;
+}
+
+/* The block's own result: whole if it has no others beside it. Whole warps have a part of it or none. */
 template <int HEAD_DIM> DEVICE void join_warps(const attend_shared<HEAD_DIM> &shared, const attend_frame &f)
 {
-    for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
-        const int head = i / HEAD_DIM;
-        const int d = i % HEAD_DIM;
-        float most = -INFINITY;
-        for (int warp = 0; warp < WARPS; warp++)
-            most = fmaxf(most, shared.largest[warp][head]);
-        float sum = 0;
-        float total = 0;
-        for (int warp = 0; warp < WARPS; warp++) {
-            const float weight = weight_of(shared.largest[warp][head], most);
-            sum = fmaf(weight, shared.sums[warp][head][d], sum);
-            total = fmaf(weight, shared.total[warp][head], total);
-        }
+    const int end = f.num_heads * (HEAD_DIM / 4);
+    for (int i = threadIdx.x; i / WARP * WARP < end; i += blockDim.x) {
+        const bool there = i < end;
+        const int head = there ? i / (HEAD_DIM / 4) : 0;
+        const int d = i % (HEAD_DIM / 4) * 4;
+        float total;
+        float most;
+        const float4 sum = sum_warps(total, most, shared, f.warps, head, d);
         if (f.splits == 1) {
-            f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] =
-                sum / total;
+            leave_result<HEAD_DIM>(f, there ? head : f.num_heads, d, divided_four(sum, total), there);
             continue;
         }
+        if (!there)
+            continue;
         float *partial = partial_of<HEAD_DIM>(f, head, blockIdx.z);
-        partial[d] = sum;
+        reinterpret_cast<float2 *>(partial + d)[0] = make_float2(sum.x, sum.y);
+        reinterpret_cast<float2 *>(partial + d)[1] = make_float2(sum.z, sum.w);
         if (d == 0) {
             partial[HEAD_DIM] = most;
             partial[HEAD_DIM + 1] = total;
@@ -493,25 +541,49 @@ template <int HEAD_DIM> DEVICE void join_warps(const attend_shared<HEAD_DIM> &sh
     }
 }
 
+/* A split's share of a head, lane by lane; nothing behind the last. */
+template <int HEAD_DIM> DEVICE void load_share(float &largest, float &total, const attend_frame &f, int head, int split)
+{
+    const float *partial = partial_of<HEAD_DIM>(f, head, split < f.splits ? split : 0);
+    largest = split < f.splits ? partial[HEAD_DIM] : -INFINITY;
+    total = split < f.splits ? partial[HEAD_DIM + 1] : 0;
+}
+
+/* A warp puts a head's splits together, four numbers a lane. They come from far: those of eight splits are on their way
+ * at once. */
+template <int HEAD_DIM> DEVICE void join_head(const attend_frame &f, int head)
+{
+    const int lane = threadIdx.x % WARP;
+    const bool there = lane < HEAD_DIM / 4;
+    const int d = there ? lane * 4 : 0;
+    float largest;
+    float total;
+    float most = -INFINITY;
+    for (int first = 0; first < f.splits; first += WARP) {
+        load_share<HEAD_DIM>(largest, total, f, head, first + lane);
+        most = fmaxf(most, warp_max(largest));
+    }
+    float4 sum = make_float4(0, 0, 0, 0);
+    float all = 0;
+    for (int first = 0; first < f.splits; first += WARP) {
+        load_share<HEAD_DIM>(largest, total, f, head, first + lane);
+        const float weight = weight_of(largest, most);
+        all += warp_sum(weight * total);
+        const int count = f.splits - first < WARP ? f.splits - first : WARP;
+#pragma unroll 8
+        for (int split = 0; split < count; split++) {
+            const float2 *partial = reinterpret_cast<const float2 *>(partial_of<HEAD_DIM>(f, head, first + split) + d);
+            add_scaled(sum, __shfl_sync(~0u, weight, split),
+                       make_float4(partial[0].x, partial[0].y, partial[1].x, partial[1].y));
+        }
+    }
+    leave_result<HEAD_DIM>(f, head, d, divided_four(sum, all), there);
+}
+
 template <int HEAD_DIM> DEVICE void join_blocks(const attend_frame &f)
 {
-    for (int i = threadIdx.x; i < f.num_heads * HEAD_DIM; i += THREADS) {
-        const int head = i / HEAD_DIM;
-        const int d = i % HEAD_DIM;
-        float most = -INFINITY;
-        for (int split = 0; split < f.splits; split++)
-            most = fmaxf(most, partial_of<HEAD_DIM>(f, head, split)[HEAD_DIM]);
-        float sum = 0;
-        float total = 0;
-        for (int split = 0; split < f.splits; split++) {
-            const float *partial = partial_of<HEAD_DIM>(f, head, split);
-            const float weight = weight_of(partial[HEAD_DIM], most);
-            sum = fmaf(weight, partial[d], sum);
-            total = fmaf(weight, partial[HEAD_DIM + 1], total);
-        }
-        f.args->attention.y[((int64_t)f.row * f.args->attention.heads + f.first_head + head) * HEAD_DIM + d] =
-            sum / total;
-    }
+    for (int head = (int)threadIdx.x / WARP; head < f.num_heads; head += f.warps)
+        join_head<HEAD_DIM>(f, head);
 }
 
 /* Whether all the others have left their parts. */
@@ -530,31 +602,49 @@ template <int HEAD_DIM> DEVICE bool comes_last(attend_shared<HEAD_DIM> &shared, 
     return shared.is_last;
 }
 
-/* All that the row's heads need of memory is asked for first, then the warp's first page, and then it is computed. */
+template <int HEAD_DIM> DEVICE head_numbers<HEAD_DIM> load_query(const attend_frame &f, int number)
+{
+    const ffai__cuda_attention_args &args = f.args->attention;
+    return load_head<HEAD_DIM>(args.q + ((int64_t)f.row * args.heads + f.first_head + number) * HEAD_DIM,
+                               number < f.num_heads);
+}
+
+/* The fused row's page, if this block stores its key and value; NULL: another one does. */
+DEVICE uint16_t *page_to_store(const attend_frame &f, const page_walk &walk)
+{
+    const ffai__cuda_store &store = f.args->attention.store;
+    if ((int)blockIdx.z != (walk.last - f.first / PAGE_TOKENS) / f.warps % f.splits)
+        return nullptr;
+    return reinterpret_cast<uint16_t *>(store.pages + walk.table[walk.last] * store.page_bytes);
+}
+
+/* What the step's beginning and earlier steps have left, pages, tables and angles, is asked for before the fused row's
+ * own numbers are there, and of others the tables. That is sound because the kernel before this one, a product or
+ * `heads`, lets it begin only when what came before that is done. */
 template <int FORMAT, int HEAD_DIM>
 DEVICE void begin_row(attend_shared<HEAD_DIM> &shared, const attend_frame &f, page_data<HEAD_DIM> &data,
                       page_walk &walk)
 {
     const ffai__cuda_attend_args &args = *f.args;
-    const int number = threadIdx.x / WARP;
+    const int first = (int)threadIdx.x / WARP;
     const int64_t own = ((int64_t)f.row * args.attention.store.heads + f.kv_head) * HEAD_DIM;
-    const float *q = args.attention.q + ((int64_t)f.row * args.attention.heads + f.first_head + number) * HEAD_DIM;
-    const head_numbers<HEAD_DIM> query = load_head<HEAD_DIM>(q, number < f.num_heads);
     const bool prepares = prepares_key(f) || prepares_value(f);
     const float *others = prepares_key(f) ? args.keys : args.values; // either may be null
-    const head_numbers<HEAD_DIM> other = load_head<HEAD_DIM>(prepares ? others + own : q, prepares);
-    uint16_t *page = nullptr;
-    if (prepares) {
-        const ffai__cuda_store &store = args.attention.store;
-        const bool stores = (int)blockIdx.z == (walk.last - f.first / PAGE_TOKENS) / WARPS % f.splits;
-        if (stores)
-            page = reinterpret_cast<uint16_t *>(store.pages + walk.table[walk.last] * store.page_bytes);
-    }
-    if (walk.there())
+    uint16_t *page = prepares ? page_to_store(f, walk) : nullptr;
+    const head_turn<HEAD_DIM> turn = load_turn<HEAD_DIM>(args, f.row);
+    if (args.fused && walk.there())
         load_page(data, walk);
-    take_query<FORMAT>(shared, f, query);
+    wait_for_previous();
+    let_next_begin();
+    const head_numbers<HEAD_DIM> query = load_query<HEAD_DIM>(f, first);
+    const head_numbers<HEAD_DIM> other = load_head<HEAD_DIM>(prepares ? others + own : args.attention.q, prepares);
+    if (!args.fused && walk.there())
+        load_page(data, walk);
+    take_query<FORMAT>(shared, f, first, query, turn);
+    for (int number = first + f.warps; number < HEADS; number += f.warps)
+        take_query<FORMAT>(shared, f, number, load_query<HEAD_DIM>(f, number), turn);
     if (prepares_key(f))
-        take_key(shared, f, other, page);
+        take_key(shared, f, other, turn, page);
     if (prepares_value(f))
         take_value(shared, f, other, page);
 }
@@ -562,7 +652,7 @@ DEVICE void begin_row(attend_shared<HEAD_DIM> &shared, const attend_frame &f, pa
 template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(attend_shared<HEAD_DIM> &shared, attend_frame &f)
 {
     const int pages = f.position / PAGE_TOKENS - f.first / PAGE_TOKENS + 1;
-    const int wanted = (pages + WARPS - 1) / WARPS;
+    const int wanted = (pages + f.warps - 1) / f.warps;
     f.splits = wanted < (int)gridDim.z ? wanted : (int)gridDim.z;
     if ((int)blockIdx.z >= f.splits)
         return;
@@ -585,14 +675,13 @@ template <int FORMAT, int HEAD_DIM> DEVICE void attend_row(attend_shared<HEAD_DI
 template <int FORMAT, int HEAD_DIM> DEVICE void attend(const ffai__cuda_attend_args &args)
 {
     DYNAMIC_SHARED(attend_shared<HEAD_DIM>, shared);
-    let_next_begin();
-    wait_for_previous();
     const ffai__cuda_attention_args &attention = args.attention;
     const int group = attention.heads / attention.store.heads;
     const int sets = (group + HEADS - 1) / HEADS;
     attend_frame f = {};
     f.args = &args;
     f.row = blockIdx.x;
+    f.warps = (int)blockDim.x / WARP;
     const ffai__cuda_row row = attention.step.rows[f.row]; /* there is room for it in any case */
     if (f.row >= attention.step.sizes->num_rows)
         return;

@@ -1,11 +1,6 @@
 /* One element, or one row, at a time: what no product's kernel has taken in. */
 #include "step.cuh"
 
-DEVICE float silu_of(float a)
-{
-    return a / (1.0f + expf(-a));
-}
-
 DEVICE float silu_of_first(float a, float)
 {
     return silu_of(a);

@@ -21,6 +21,15 @@ KERNEL(read_memory, ffai__cuda_machine_args, 512)
         *args.sink = mixed;
 }
 
+#ifdef HAS_GROUP_PRODUCTS
+/* Two bf16 numbers between one half and two, of either sign. */
+DEVICE uint32_t random_pair(uint32_t seed)
+{
+    const uint32_t bits = (seed ^ seed >> 16) * 0x9E3779B1u;
+    return ((bits ^ bits >> 15) & 0x80FF80FFu) | 0x3F003F00u;
+}
+#endif
+
 /* Each warp multiplies `count` times 8 independent m16n8k16 of bf16. */
 KERNEL(multiply_registers, ffai__cuda_machine_args, 256)
 {
@@ -39,19 +48,36 @@ KERNEL(multiply_registers, ffai__cuda_machine_args, 256)
         *args.sink = bits;
 }
 
-/* The same by groups of four warps: `count` times 4 m64n256k16, one operand in shared memory. Where the device has no
- * such instruction nothing is done and *sink stays 0. */
+/* The same by groups of four warps: `count` times 4 m64n256k16, one operand in shared memory, both of random numbers,
+ * as those of models are: a device is slower with them than with zeros. Where it has no such instruction nothing is
+ * done and *sink stays 0. */
 KERNEL(multiply_groups, ffai__cuda_machine_args, 256)
 {
-    DYNAMIC_SHARED(uint32_t, shared);
-    for (int i = threadIdx.x; i < FFAI__CUDA_MACHINE_SHARED_BYTES / 4; i += blockDim.x)
-        shared[i] = 0x3F803F80u + i % 64;
+#ifdef HAS_GROUP_PRODUCTS
+    DYNAMIC_SHARED(uint8_t, shared);
+    uint32_t *columns = reinterpret_cast<uint32_t *>(on_product_boundary(shared));
+    for (int i = threadIdx.x; i < FFAI__CUDA_MACHINE_COLUMN_BYTES / 4; i += blockDim.x)
+        columns[i] = random_pair(i + blockIdx.x * blockDim.x);
+    uint32_t a[4][4];
+    for (int i = 0; i < 16; i++)
+        a[i / 4][i % 4] = random_pair(threadIdx.x * 16 + i);
+    publish_to_products();
     __syncthreads();
-    group_sums sums = {};
-    const bool there = multiply_group_loop(sums, shared, args.count);
+    group_sums<256> sums = {};
+    for (int64_t i = 0; i < args.count; i++) {
+        begin_products();
+#pragma unroll
+        for (int step = 0; step < 4; step++)
+            multiply_group(sums, a[step], group_columns(columns), step, true);
+        close_products();
+        wait_for_products<0>();
+    }
     float sum = 0;
     for (float c : sums.c)
         sum += c;
-    if (there && threadIdx.x == 0 && blockIdx.x == 0)
+    if (threadIdx.x == 0 && blockIdx.x == 0)
         *args.sink = sum == 12345.0f ? 2 : 1; /* so that the products are not left out */
+#else
+    (void)args;
+#endif
 }

@@ -1,8 +1,9 @@
 /* Weights from the bytes of their file to tiles. */
+#include "k_block.cuh"
 #include "tiles.cuh"
 
 /* As in ffai__packing (weight.h). */
-enum { DENSE, MLX_AFFINE, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 };
+enum { DENSE, MLX_AFFINE, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K };
 enum { FROM_F32, FROM_F16, FROM_BF16, FROM_F64 };
 enum { GGUF_BLOCK = 32 };
 
@@ -52,6 +53,9 @@ DEVICE uint32_t gguf_code(const uint8_t *block, int packing, int i)
 
 DEVICE uint32_t code_at(const ffai__cuda_pack_args &args, const uint8_t *row, int64_t column)
 {
+    if (args.packing >= Q2_K)
+        return k_code(row + column / K_COLUMNS * k_block_bytes(args.to.format), args.to.format,
+                      (int)(column % K_COLUMNS));
     if (args.packing != MLX_AFFINE)
         return gguf_code(row + column / GGUF_BLOCK * gguf_block_bytes(args.packing), args.packing,
                          (int)(column % GGUF_BLOCK));
@@ -135,6 +139,12 @@ DEVICE void stored_scale(float *scale, float *bias, const ffai__cuda_pack_args &
         *bias = stored_float(args.biases + at, from);
         return;
     }
+    if (args.packing >= Q2_K) {
+        const uint8_t *super_block =
+            args.data + row * args.row_bytes + column / K_COLUMNS * k_block_bytes(args.to.format);
+        k_scale(scale, bias, super_block, args.to.format, (int)(column % K_COLUMNS) / args.group_size);
+        return;
+    }
     const uint8_t *block = args.data + row * args.row_bytes + column / GGUF_BLOCK * gguf_block_bytes(args.packing);
     *scale = f16_to_f32((uint16_t)bytes16(block));
     if (args.packing == Q4_1 || args.packing == Q5_1)
@@ -146,6 +156,12 @@ DEVICE void stored_scale(float *scale, float *bias, const ffai__cuda_pack_args &
 DEVICE uint32_t scale_bits(float value, int format)
 {
     return format == FFAI__CUDA_SCALES_F16 ? f32_to_f16(value) : f32_to_bf16(value);
+}
+
+/* A multiple of a finite f16 that is none itself. */
+DEVICE bool is_beyond_f16(float multiple)
+{
+    return fabsf(multiple) > 65504.0f && fabsf(multiple) <= 128.0f * 65504.0f;
 }
 
 /* A thread has one subgroup of one row. */
@@ -171,6 +187,8 @@ KERNEL(pack_scales, ffai__cuda_pack_args, 256)
         to[2 * at] = bits_of(scale);
         to[2 * at + 1] = bits_of(bias);
     } else {
+        if (args.packing != MLX_AFFINE && is_beyond_f16(bias))
+            *args.beyond = 1;
         to[at] = scale_bits(scale, args.to.scale_format) | scale_bits(bias, args.to.scale_format) << 16;
     }
 }

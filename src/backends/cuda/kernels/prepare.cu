@@ -1,47 +1,133 @@
 /* Rows of x as the products of several rows want them. */
 #include "product_rows.cuh"
 
-/* Four columns, a piece after the other, `stride` words apart. Returns the sum of the pieces. */
-DEVICE float write_pieces(uint32_t *at, float4 x, int num_pieces, int64_t stride)
+/* A lane's columns of a block, as pairs of bf16: the place of row `row` in the second operand of mma.sync. */
+DEVICE void write_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pairs)[4][2], int piece, int64_t row,
+                        int batch)
 {
-    float sum = 0;
-    for (int piece = 0; piece < num_pieces; piece++) {
-        uint32_t pairs[2];
-        sum += take_piece(pairs, x);
-        *reinterpret_cast<uint2 *>(at + piece * stride) = make_uint2(pairs[0], pairs[1]);
-    }
-    return sum;
+    const int64_t blocks = args.spans * 8;
+    const int64_t block = (row / ROW_TILE * args.num_pieces + piece) * blocks + batch / 4;
+    uint4 *at = reinterpret_cast<uint4 *>(args.pieces) + block * 2 * WARP + row % ROW_TILE * 4 + batch % 4;
+    at[0] = make_uint4(pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]);
+    at[WARP] = make_uint4(pairs[2][0], pairs[2][1], pairs[3][0], pairs[3][1]);
 }
 
-/* A warp has a block of 64 columns of 8 rows: lane (g, t) the columns that lane (g, t) of a product takes of row g. */
+/* And in that of wgmma, whose parts are swapped about. */
+DEVICE void write_wgmma_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pairs)[4][2], int piece,
+                              int64_t row, int batch)
+{
+    const int64_t block = (int64_t)piece * args.spans * 8 + batch / 4;
+    const int within = (int)(row % ROW_TILE);
+    uint32_t *of_row = args.pieces + (block * args.row_tiles + row / ROW_TILE) * (FFAI__CUDA_X_TILE_BYTES / 4) +
+                       within * (FFAI__CUDA_X_TILE_BYTES / 4 / ROW_TILE);
+#pragma unroll
+    for (int part = 0; part < 8; part++)
+        of_row[(part ^ within) * 4 + batch % 4] = pairs[part / 2][part % 2];
+}
+
+/* A subgroup's sums for mma.sync, as they are. */
+DEVICE void write_sum(const ffai__cuda_prepare_args &args, int64_t row, int block, int q, float sum)
+{
+    const int64_t at = (row / ROW_TILE * args.spans * 8 + block) * args.subgroups + q;
+    args.sums[at * ROW_TILE + row % ROW_TILE] = sum;
+}
+
+/* A batch of row `row`: lane t's columns of a block, and, by the block's first lane, their sums. Batches behind the
+ * last take part in these. */
+DEVICE void prepare_batch(const ffai__cuda_prepare_args &args, row_batch x, int64_t row, int batch)
+{
+    const int block = batch / 4;
+    const bool there = block < args.spans * 8;
+    const bool wgmma = args.order == FFAI__CUDA_ORDER_WGMMA;
+    float sums[4] = {0, 0, 0, 0};
+    for (int piece = 0; piece < args.num_pieces; piece++) {
+        uint32_t pairs[4][2];
+#pragma unroll
+        for (int step = 0; step < 4; step++)
+            sums[step] += take_piece(pairs[step], x.v[step]);
+        if (there && wgmma)
+            write_wgmma_piece(args, pairs, piece, row, batch);
+        else if (there)
+            write_piece(args, pairs, piece, row, batch);
+    }
+    const int steps = 4 / args.subgroups;
+    for (int q = 0; q < args.subgroups; q++) {
+        float sum = 0;
+#pragma unroll
+        for (int step = 0; step < 4; step++)
+            sum += step / steps == q ? sums[step] : 0;
+        sum = quad_sum(sum);
+        if (batch % 4 == 0 && wgmma && block < prepared_blocks(args))
+            write_sum_pieces(args, row, block, q, sum);
+        else if (batch % 4 == 0 && !wgmma && there)
+            write_sum(args, row, block, q, sum);
+    }
+}
+
+/* A warp has a block of 64 columns of 8 rows; zeros behind the last row. */
 KERNEL(prepare, ffai__cuda_prepare_args, ROWS_THREADS)
 {
-    wait_for_previous();
     let_next_begin();
-    const int num_rows = (int)rows_of(args.step, args.of_outputs);
-    const int lane = threadIdx.x % WARP;
-    const int t = lane % 4;
-    const int blocks = args.spans * 8;
-    const int64_t count = (int64_t)((num_rows + ROW_TILE - 1) / ROW_TILE) * blocks;
+    wait_for_previous();
+    const int64_t num_rows = rows_of(args.step, args.of_outputs);
+    const int blocks = prepared_blocks(args);
+    const int64_t count = (num_rows + ROW_TILE - 1) / ROW_TILE * blocks;
     const int64_t stride = (int64_t)gridDim.x * ROWS_WARPS;
     for (int64_t item = (int64_t)blockIdx.x * ROWS_WARPS + threadIdx.x / WARP; item < count; item += stride) {
-        const int64_t tile = item / blocks;
-        const int block = (int)(item % blocks);
-        const int64_t row = tile * ROW_TILE + lane / 4;
-        float sum[4] = {0, 0, 0, 0};
-        for (int step = 0; step < 4; step++) {
-            const int64_t column = (int64_t)block * 64 + column_of_step(step, t, args.subgroups);
-            const float4 x = four_columns(args.x + row * args.columns, column, row < num_rows ? args.columns : 0);
-            uint32_t *at = args.pieces + ((tile * args.num_pieces * blocks + block) * 2 + step / 2) * WARP * 4 +
-                           lane * 4 + step % 2 * 2;
-            sum[step * args.subgroups / 4] += write_pieces(at, x, args.num_pieces, (int64_t)blocks * 2 * WARP * 4);
+        const int64_t row = item / blocks * ROW_TILE + threadIdx.x % WARP / 4;
+        const int batch = (int)(item % blocks) * 4 + threadIdx.x % 4;
+        row_batch x = {};
+        if (row < num_rows)
+            x = load_batch(args.x + row * args.columns, batch, args.columns, args.subgroups);
+        prepare_batch(args, x, row, batch);
+    }
+}
+
+/* The mean square of x, by the whole block, whose threads have their first batch. */
+DEVICE float mean_square(const float *x, const row_batch &first, int batches, int64_t columns, int subgroups)
+{
+    __shared__ float of_warp[ROW_WARPS];
+    float sum = squares_of(first);
+    for (int batch = threadIdx.x + ROW_THREADS; batch < batches; batch += ROW_THREADS)
+        sum += squares_of(load_batch(x, batch, columns, subgroups));
+    sum = warp_sum(sum);
+    if (threadIdx.x % WARP == 0)
+        of_warp[threadIdx.x / WARP] = sum;
+    __syncthreads();
+    sum = 0;
+    for (int i = 0; i < ROW_WARPS; i++)
+        sum += of_warp[i];
+    return sum / (float)columns;
+}
+
+DEVICE row_batch normed(const row_batch &x, const row_batch &weights, float scale)
+{
+    row_batch y;
+#pragma unroll
+    for (int step = 0; step < 4; step++)
+        y.v[step] = make_float4(x.v[step].x * scale * weights.v[step].x, x.v[step].y * scale * weights.v[step].y,
+                                x.v[step].z * scale * weights.v[step].z, x.v[step].w * scale * weights.v[step].w);
+    return y;
+}
+
+/* Rows that are there alone: the others of their eight are nobody's. */
+KERNEL(prepare_norm, ffai__cuda_prepare_norm_args, ROW_THREADS)
+{
+    const ffai__cuda_prepare_args &p = args.prepare;
+    const int batches = prepared_blocks(p) * 4;
+    let_next_begin();
+    const row_batch weights = load_batch(args.norm, threadIdx.x, p.columns, p.subgroups);
+    wait_for_previous();
+    const int64_t num_rows = rows_of(p.step, p.of_outputs);
+    for (int64_t row = blockIdx.x; row < num_rows; row += gridDim.x) {
+        const float *from = p.x + row * p.columns;
+        row_batch x = load_batch(from, threadIdx.x, p.columns, p.subgroups);
+        const float scale = 1.0f / sqrtf(mean_square(from, x, batches, p.columns, p.subgroups) + args.eps);
+        prepare_batch(p, normed(x, weights, scale), row, threadIdx.x);
+        for (int batch = threadIdx.x + ROW_THREADS; batch / WARP * WARP < batches; batch += ROW_THREADS) {
+            x = load_batch(from, batch, p.columns, p.subgroups);
+            prepare_batch(p, normed(x, load_batch(args.norm, batch, p.columns, p.subgroups), scale), row, batch);
         }
-        for (int q = 0; q < args.subgroups; q++) {
-            float all = sum[q];
-            all += __shfl_xor_sync(~0u, all, 1);
-            all += __shfl_xor_sync(~0u, all, 2);
-            if (t == 0)
-                args.sums[(item * args.subgroups + q) * ROW_TILE + lane / 4] = all;
-        }
+        __syncthreads(); /* the sums of squares have been read */
     }
 }

@@ -891,66 +891,71 @@ DEVICE void draw_followers(const ffai__cuda_sample_args &args, int32_t r, sample
     }
 }
 
-/* Chunks of all output rows, of which block i takes every gridDim.x-th from i on; none if nothing is drawn. */
-DEVICE int32_t chunks_to_take(const ffai__cuda_sample_args &args)
+/* --- the kernels --- */
+
+typedef void chunk_work(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t chunk,
+                        sample_shared *shared);
+
+/* The chunks of all output rows that do not hang on another, of which block i takes every gridDim.x-th from i on. */
+template <chunk_work WORK> DEVICE void take_chunks(const ffai__cuda_sample_args &args, sample_shared *shared)
 {
-    return args.step.sizes->draws ? args.step.sizes->num_outputs * chunks_of(args.vocab_size) : 0;
+    wait_for_previous();
+    let_next_begin();
+    const int32_t each = chunks_of(args.vocab_size);
+    const int32_t end = args.step.sizes->draws ? args.step.sizes->num_outputs * each : 0;
+    for (int32_t i = blockIdx.x; i < end; i += gridDim.x) {
+        const int32_t r = i / each;
+        if (!args.step.draws[r].follows)
+            WORK(args, r, output_of(args, r), i % each, shared);
+    }
+}
+
+DEVICE void search(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t chunk,
+                   sample_shared *shared)
+{
+    search_chunk(o, chunk, shared);
+    if (is_last_of(&o.row->chunks_searched, o.num_chunks, shared))
+        finish_search(args, r, o, shared);
+}
+
+DEVICE void weigh(const ffai__cuda_sample_args &, int32_t, const output_row &o, int32_t chunk, sample_shared *shared)
+{
+    if (o.row->settled)
+        return;
+    weigh_chunk(o, chunk, shared);
+    if (is_last_of(&o.row->chunks_weighed, o.num_chunks, shared))
+        plan_draw(o, shared);
+}
+
+DEVICE void gather_and_draw(const ffai__cuda_sample_args &args, int32_t r, const output_row &o, int32_t chunk,
+                            sample_shared *shared)
+{
+    const bool settled = o.row->settled;
+    if (settled && !is_followed(args, r))
+        return;
+    if (!settled)
+        gather_chunk(o, chunk);
+    if (!is_last_of(&o.row->chunks_gathered, o.num_chunks, shared))
+        return;
+    if (!settled)
+        draw_token(args, r, o, shared);
+    draw_followers(args, r, shared);
 }
 
 KERNEL(sample_best, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
 {
     DYNAMIC_SHARED(sample_shared, shared);
-    wait_for_previous();
-    let_next_begin();
-    const int32_t each = chunks_of(args.vocab_size);
-    const int32_t end = chunks_to_take(args);
-    for (int32_t i = blockIdx.x; i < end; i += gridDim.x) {
-        const int32_t r = i / each;
-        if (args.step.draws[r].follows)
-            continue;
-        const output_row o = output_of(args, r);
-        search_chunk(o, i % each, shared);
-        if (is_last_of(&o.row->chunks_searched, each, shared))
-            finish_search(args, r, o, shared);
-    }
+    take_chunks<search>(args, shared);
 }
 
 KERNEL(sample_weigh, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
 {
     DYNAMIC_SHARED(sample_shared, shared);
-    wait_for_previous();
-    let_next_begin();
-    const int32_t each = chunks_of(args.vocab_size);
-    const int32_t end = chunks_to_take(args);
-    for (int32_t i = blockIdx.x; i < end; i += gridDim.x) {
-        const int32_t r = i / each;
-        const output_row o = output_of(args, r);
-        if (args.step.draws[r].follows || o.row->settled)
-            continue;
-        weigh_chunk(o, i % each, shared);
-        if (is_last_of(&o.row->chunks_weighed, each, shared))
-            plan_draw(o, shared);
-    }
+    take_chunks<weigh>(args, shared);
 }
 
 KERNEL(sample_draw, ffai__cuda_sample_args, FFAI__CUDA_SAMPLE_THREADS)
 {
     DYNAMIC_SHARED(sample_shared, shared);
-    wait_for_previous();
-    let_next_begin();
-    const int32_t each = chunks_of(args.vocab_size);
-    const int32_t end = chunks_to_take(args);
-    for (int32_t i = blockIdx.x; i < end; i += gridDim.x) {
-        const int32_t r = i / each;
-        const output_row o = output_of(args, r);
-        if (args.step.draws[r].follows || (o.row->settled && !is_followed(args, r)))
-            continue;
-        if (!o.row->settled)
-            gather_chunk(o, i % each);
-        if (!is_last_of(&o.row->chunks_gathered, each, shared))
-            continue;
-        if (!o.row->settled)
-            draw_token(args, r, o, shared);
-        draw_followers(args, r, shared);
-    }
+    take_chunks<gather_and_draw>(args, shared);
 }

@@ -10,15 +10,27 @@ DEVICE void copy_words(void *to, const void *from, int64_t words)
         static_cast<uint32_t *>(to)[i] = static_cast<const volatile uint32_t *>(from)[i];
 }
 
+DEVICE const uint8_t *take_message(const ffai__cuda_begin_args &args)
+{
+    const uint8_t *message = args.messages + *args.number % (uint32_t)args.slots * args.message_stride;
+    *args.number += 1;
+    return message;
+}
+
+DEVICE void update_tables(const ffai__cuda_begin_args &args, const uint8_t *message, uint32_t count)
+{
+    const volatile uint32_t *updates = reinterpret_cast<const volatile uint32_t *>(message + args.updates_offset);
+    for (uint32_t i = threadIdx.x; i < count; i += blockDim.x)
+        args.tables[updates[2 * i]] = updates[2 * i + 1];
+}
+
 KERNEL(begin, ffai__cuda_begin_args, 1024)
 {
     __shared__ ffai__cuda_sizes sizes;
     __shared__ const uint8_t *message;
     wait_for_previous();
-    if (threadIdx.x == 0) {
-        message = args.messages + *args.number % (uint32_t)args.slots * args.message_stride;
-        *args.number += 1;
-    }
+    if (threadIdx.x == 0)
+        message = take_message(args);
     __syncthreads();
     copy_words(&sizes, message, sizeof sizes / 4);
     __syncthreads();
@@ -28,9 +40,7 @@ KERNEL(begin, ffai__cuda_begin_args, 1024)
     if (sizes.draws)
         copy_words(args.draws, message + args.draws_offset,
                    (int64_t)sizes.num_outputs * (int64_t)(sizeof *args.draws / 4));
-    const volatile uint32_t *updates = reinterpret_cast<const volatile uint32_t *>(message + args.updates_offset);
-    for (uint32_t i = threadIdx.x; i < sizes.num_updates; i += blockDim.x)
-        args.tables[updates[2 * i]] = updates[2 * i + 1];
+    update_tables(args, message, sizes.num_updates);
 }
 
 /* As ffai__rope_angles (rope.c). */
@@ -41,23 +51,25 @@ DEVICE float dynamic_inv_freq(const ffai__cuda_angles_args &args, int64_t positi
     return (float)(1.0 / pow(args.theta * growth, 2.0 * i / args.dims));
 }
 
+/* Cosine and sine of the row's pair i. */
+DEVICE void write_angle(const ffai__cuda_angles_args &args, int64_t t, int i, int position)
+{
+    const int half = args.dims / 2;
+    const bool grown = args.dynamic && position >= args.original_max_position;
+    const float inv_freq = grown ? dynamic_inv_freq(args, position, i) : args.inv_freq[i];
+    const double angle = (double)((float)position * inv_freq);
+    args.angles[(2 * t) * half + i] = (float)cos(angle) * args.attention_factor;
+    args.angles[(2 * t + 1) * half + i] = (float)sin(angle) * args.attention_factor;
+}
+
 KERNEL(angles, ffai__cuda_angles_args, THREADS)
 {
     wait_for_previous();
     let_next_begin();
     const int half = args.dims / 2;
     const int64_t count = (int64_t)args.step.sizes->num_rows * half;
-    for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count;
-         at += (int64_t)gridDim.x * blockDim.x) {
-        const int64_t t = at / half;
-        const int i = (int)(at % half);
-        const int position = args.step.rows[t].position;
-        const bool grown = args.dynamic && position >= args.original_max_position;
-        const float inv_freq = grown ? dynamic_inv_freq(args, position, i) : args.inv_freq[i];
-        const double angle = (double)((float)position * inv_freq);
-        args.angles[(2 * t) * half + i] = (float)cos(angle) * args.attention_factor;
-        args.angles[(2 * t + 1) * half + i] = (float)sin(angle) * args.attention_factor;
-    }
+    for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < count; at += (int64_t)gridDim.x * blockDim.x)
+        write_angle(args, at / half, (int)(at % half), args.step.rows[at / half].position);
 }
 
 /* A matrix's element, from its tile. */
@@ -92,20 +104,58 @@ DEVICE float element(const ffai__cuda_matrix &m, int64_t row, int64_t column)
     return scale * (float)take_code(words, m.format, pair, odd) + bias;
 }
 
-/* A block has a row of the step. */
+/* Every `threads`-th column of a row from `first` on; the first of these threads completes the history. */
+DEVICE void embed_row(const ffai__cuda_embed_args &args, const ffai__cuda_row &row, int64_t t, int first, int threads)
+{
+    const int64_t columns = args.matrix.columns;
+    int32_t *token = args.step.history + row.slot * args.step.history_stride + row.position;
+    const int32_t id = row.token == TOKEN_SAMPLED ? *token : row.token;
+    for (int64_t column = first; column < columns; column += threads)
+        args.y[t * columns + column] = element(args.matrix, id, column);
+    if (row.token != TOKEN_SAMPLED && first == 0)
+        *token = id;
+}
+
+/* A block has a row of the step, or a part of its columns. */
 KERNEL(embed, ffai__cuda_embed_args, THREADS)
 {
     wait_for_previous();
     let_next_begin();
-    const int64_t columns = args.matrix.columns;
-    for (int t = blockIdx.x; t < args.step.sizes->num_rows; t += gridDim.x) {
-        const ffai__cuda_row row = args.step.rows[t];
-        int32_t *token = args.step.history + row.slot * args.step.history_stride + row.position;
-        const int32_t id = row.token == TOKEN_SAMPLED ? *token : row.token;
-        for (int64_t column = threadIdx.x + (int64_t)blockIdx.y * THREADS; column < columns;
-             column += (int64_t)gridDim.y * THREADS)
-            args.y[t * columns + column] = element(args.matrix, id, column);
-        if (row.token != TOKEN_SAMPLED && threadIdx.x == 0 && blockIdx.y == 0)
-            *token = id;
-    }
+    for (int t = blockIdx.x; t < args.step.sizes->num_rows; t += gridDim.x)
+        embed_row(args, args.step.rows[t], t, (int)(threadIdx.x + blockIdx.y * THREADS), (int)gridDim.y * THREADS);
+}
+
+/* Words of a message by as many threads from `first` on: to their place, and to `here` if it is not null. */
+DEVICE void fetch_words(void *to, void *here, const uint8_t *from, int words, int first)
+{
+    const int i = (int)threadIdx.x - first;
+    if (i < 0 || i >= words)
+        return;
+    const uint32_t word = reinterpret_cast<const volatile uint32_t *>(from)[i];
+    static_cast<uint32_t *>(to)[i] = word;
+    if (here)
+        static_cast<uint32_t *>(here)[i] = word;
+}
+
+/* What is said of one row comes at once, to a warp for each part, because host memory is far. */
+KERNEL(begin_row, ffai__cuda_begin_row_args, FFAI__CUDA_BEGIN_ROW_THREADS)
+{
+    __shared__ const uint8_t *message;
+    __shared__ ffai__cuda_sizes sizes;
+    __shared__ ffai__cuda_row row;
+    const ffai__cuda_begin_args &begin = args.begin;
+    let_next_begin();
+    wait_for_previous();
+    if (threadIdx.x == 0)
+        message = take_message(begin);
+    __syncthreads();
+    fetch_words(begin.sizes, &sizes, message, sizeof sizes / 4, 0);
+    fetch_words(begin.rows, &row, message + begin.rows_offset, sizeof row / 4, WARP);
+    fetch_words(begin.output_rows, nullptr, message + begin.outputs_offset, 1, 2 * WARP);
+    fetch_words(begin.draws, nullptr, message + begin.draws_offset, sizeof *begin.draws / 4, 3 * WARP);
+    __syncthreads();
+    update_tables(begin, message, sizes.num_updates);
+    for (int i = threadIdx.x; args.angles.angles && i < args.angles.dims / 2; i += FFAI__CUDA_BEGIN_ROW_THREADS)
+        write_angle(args.angles, 0, i, row.position);
+    embed_row(args.embed, row, 0, (int)threadIdx.x, FFAI__CUDA_BEGIN_ROW_THREADS);
 }

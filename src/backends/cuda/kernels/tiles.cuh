@@ -1,4 +1,4 @@
-/* Tiles (args.h): which column a pair holds, how codes stand in words, and how pairs become numbers again. */
+/* Tiles (args.h): which column a pair holds, how codes stand in words, and how they become bytes and numbers again. */
 #ifndef FFAI_CUDA_TILES_CUH
 #define FFAI_CUDA_TILES_CUH
 
@@ -32,131 +32,231 @@ template <int FORMAT> constexpr int lane_words = FORMAT == FFAI__CUDA_F16 ? 16 :
 /* Words of four tiles: a span's, of one lane. */
 template <int FORMAT> constexpr int span_words = 4 * lane_words<FORMAT>;
 
-/* 128 + q as bf16 pairs: q has at most 7 bits, as many as the mantissa. Eight bits are two nibbles: 128 + low, and
- * 2048 + 16 * high. */
-enum { MAGIC = 0x43004300, HIGH_MAGIC = 0x45004500 };
-
-/* 16 pairs of codes from `BITS` words, each with the magic number. A word's two halves hold the two codes of its pairs,
- * as many as 16 bits have room for; what is left over makes the last pairs. */
+/* --- codes ---
+ *
+ * The four codes of a lane's step of one half, `four` step * 2 + half of eight, stand together in a word, one in each
+ * byte, which is what mma_bytes takes: pair 0's first code, pair 2's first, pair 0's second, pair 2's second. In its
+ * byte a code of the lower half begins at bit 0 and one of the upper half at bit UPPER. What a byte has room for
+ * besides are codes of other fours or parts of them, so that a tile has no more words than codes have bits. */
 template <int BITS> struct codes;
 
+/* UPPER: see above. four(words, n): a word that has four n where it belongs, and anything beside it. place(words, n,
+ * bytes): its opposite, where `bytes` is zero beside it. */
 template <> struct codes<2> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    enum { UPPER = 2 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
     {
-#pragma unroll
-        for (int p = 0; p < PAIRS; p++)
-            pairs[p] = (words[p / 8] >> (p % 8 * 2) & 0x00030003u) | MAGIC;
+        return words[n / 4] >> (n / 2 % 2 * 4);
+    }
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
+    {
+        words[n / 4] |= bytes << (n / 2 % 2 * 4);
     }
 };
 
+/* Steps 0 to 2 have a word each. Of each of these, bits 3 and 7 of a byte are the last step's. */
 template <> struct codes<3> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    enum { UPPER = 4 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
     {
-#pragma unroll
-        for (int p = 0; p < 15; p++)
-            pairs[p] = (words[p / 5] >> (p % 5 * 3) & 0x00070007u) | MAGIC;
-        pairs[15] =
-            (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) | (words[2] >> 13 & 0x00040004u) | MAGIC;
+        if (n < 6)
+            return words[n / 2];
+        return choose<0x66666666u>(choose<0x44444444u>(words[0] >> 1, words[1] >> 2), words[2] >> 3);
+    }
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
+    {
+        if (n < 6) {
+            words[n / 2] |= bytes;
+            return;
+        }
+        words[0] |= (bytes & 0x44444444u) << 1;
+        words[1] |= (bytes & 0x22222222u) << 2;
+        words[2] |= (bytes & 0x11111111u) << 3;
     }
 };
 
 template <> struct codes<4> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    enum { UPPER = 4 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
     {
-#pragma unroll
-        for (int p = 0; p < PAIRS; p++)
-            pairs[p] = (words[p / 4] >> (p % 4 * 4) & 0x000F000Fu) | MAGIC;
+        return words[n / 2];
+    }
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
+    {
+        words[n / 2] |= bytes;
     }
 };
 
+/* The lower half has words 0 to 3, the upper half's last step has word 4; the other three are in what is left. */
 template <> struct codes<5> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    enum { UPPER = 3 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
     {
-#pragma unroll
-        for (int p = 0; p < 15; p++)
-            pairs[p] = (words[p / 3] >> (p % 3 * 5) & 0x001F001Fu) | MAGIC;
-        pairs[15] = (words[0] >> 15 & 0x00010001u) | (words[1] >> 14 & 0x00020002u) | (words[2] >> 13 & 0x00040004u) |
-                    (words[3] >> 12 & 0x00080008u) | (words[4] >> 11 & 0x00100010u) | MAGIC;
+        switch (n) {
+        case 1:
+            return choose<0xE0E0E0E0u>(words[0], words[1] >> 2);
+        case 3:
+            return choose<0xE0E0E0E0u>(words[2], words[3] >> 2);
+        case 5:
+            return choose<0x80808080u>(words[1], choose<0x40404040u>(words[3] >> 1, words[4] << 3));
+        default:
+            return words[n == 7 ? 4 : n / 2];
+        }
     }
-};
-
-template <> struct codes<6> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
     {
-#pragma unroll
-        for (int p = 0; p < 12; p++)
-            pairs[p] = (words[p / 2] >> (p % 2 * 6) & 0x003F003Fu) | MAGIC;
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const uint32_t *w = words + 3 * i;
-            pairs[12 + 2 * i] = (w[0] >> 12 & 0x000F000Fu) | (w[1] >> 8 & 0x00300030u) | MAGIC;
-            pairs[13 + 2 * i] = (w[1] >> 14 & 0x00030003u) | (w[2] >> 10 & 0x003C003Cu) | MAGIC;
+        switch (n) {
+        case 1:
+        case 3:
+            words[n - 1] |= bytes & 0xE0E0E0E0u;
+            words[n] |= (bytes & 0x18181818u) << 2;
+            break;
+        case 5:
+            words[1] |= bytes & 0x80808080u;
+            words[3] |= (bytes & 0x40404040u) << 1;
+            words[4] |= (bytes & 0x38383838u) >> 3;
+            break;
+        default:
+            words[n == 7 ? 4 : n / 2] |= bytes;
         }
     }
 };
 
-template <> struct codes<8> {
-    DEVICE_MEMBER static void unpack(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+/* The lower half has words 0 to 3, the upper half's last two steps have words 4 and 5, the first two what is left. */
+template <> struct codes<6> {
+    enum { UPPER = 2 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
     {
-#pragma unroll
-        for (int p = 0; p < PAIRS; p++)
-            pairs[p] = (words[p / 2] >> (p % 2 * 8) & 0x000F000Fu) | MAGIC;
+        if (n == 1 || n == 3) {
+            const uint32_t *w = words + (n - 1);
+            return choose<0xC0C0C0C0u>(w[0], choose<0x30303030u>(w[1] >> 2, words[n / 2 + 4] << 2));
+        }
+        return words[n % 2 ? n / 2 + 2 : n / 2];
     }
-    DEVICE_MEMBER static void unpack_high(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
     {
-#pragma unroll
-        for (int p = 0; p < PAIRS; p++)
-            pairs[p] = (words[p / 2] >> (p % 2 * 8 + 4) & 0x000F000Fu) | HIGH_MAGIC;
+        if (n == 1 || n == 3) {
+            words[n - 1] |= bytes & 0xC0C0C0C0u;
+            words[n] |= (bytes & 0x30303030u) << 2;
+            words[n / 2 + 4] |= (bytes & 0x0C0C0C0Cu) >> 2;
+            return;
+        }
+        words[n % 2 ? n / 2 + 2 : n / 2] |= bytes;
     }
 };
 
-/* Put one half's code of a pair where unpack finds it. */
-DEVICE void place_code(uint32_t *words, int bits, int pair, int half, uint32_t code)
+template <> struct codes<8> {
+    enum { UPPER = 0 };
+    DEVICE_MEMBER static uint32_t four(const uint32_t *words, int n)
+    {
+        return words[n];
+    }
+    DEVICE_MEMBER static void place(uint32_t *words, int n, uint32_t bytes)
+    {
+        words[n] |= bytes;
+    }
+};
+
+/* Where in its four a code stands: of pair p, its first one (0) or second. */
+DEVICE int four_of_pair(int pair)
 {
-    const int fields = 16 / bits;
-    if (pair < fields * bits) {
-        words[pair / fields] |= code << (pair % fields * bits + 16 * half);
-        return;
-    }
-    if (bits != 6) { /* 3 and 5: a bit from the top of each word */
-        for (int b = 0; b < bits; b++)
-            words[b] |= (code >> b & 1u) << (15 + 16 * half);
-        return;
-    }
-    uint32_t *w = words + (pair - 12) / 2 * 3;
-    if (pair % 2 == 0) {
-        w[0] |= (code & 15u) << (12 + 16 * half);
-        w[1] |= (code >> 4) << (12 + 16 * half);
-    } else {
-        w[1] |= (code & 3u) << (14 + 16 * half);
-        w[2] |= (code >> 2) << (12 + 16 * half);
+    return pair / 4 * 2 + pair % 2;
+}
+
+template <int BITS> DEVICE int bit_of_code(int pair, int second)
+{
+    return 16 * second + pair % 4 / 2 * 8 + pair % 2 * codes<BITS>::UPPER;
+}
+
+/* Four n for mma_bytes: its codes, 2^UPPER times themselves if it is of the upper half. */
+template <int BITS> DEVICE uint32_t code_bytes(const uint32_t *words, int n)
+{
+    return codes<BITS>::four(words, n) & ((1u << BITS) - 1u) * 0x01010101u << n % 2 * codes<BITS>::UPPER;
+}
+
+/* 128 + q as bf16 pairs: q has at most 7 bits, as many as the mantissa. Eight bits are two nibbles: 128 + low, and
+ * 2048 + 16 * high. */
+enum { MAGIC = 0x43004300, HIGH_MAGIC = 0x45004500 };
+
+/* The 16 pairs of codes as numbers, each with the magic number: of 8 bits the low nibbles, or the high ones. */
+template <int BITS> DEVICE void unpack_codes(uint32_t (&pairs)[PAIRS], const uint32_t *words, bool high)
+{
+    constexpr uint32_t mask = (1u << (BITS == 8 ? 4 : BITS)) - 1u;
+    const uint32_t magic = high ? opaque<HIGH_MAGIC>() : opaque<MAGIC>();
+#pragma unroll
+    for (int p = 0; p < PAIRS; p++)
+        pairs[p] = mask_or<mask * 0x00010001u>(
+            codes<BITS>::four(words, four_of_pair(p)) >> (bit_of_code<BITS>(p, 0) + (high ? 4 : 0)), magic);
+}
+
+/* Pairs of nibbles and the same pairs' other nibbles become codes of eight bits, without a magic number. */
+DEVICE void join_nibbles(uint32_t (&pairs)[PAIRS], const uint32_t *words)
+{
+    uint32_t high[PAIRS];
+    unpack_codes<8>(high, words, true);
+#pragma unroll
+    for (int p = 0; p < PAIRS; p++)
+        pairs[p] = add_bf16(subtract_bf16(pairs[p], MAGIC), subtract_bf16(high[p], HIGH_MAGIC));
+}
+
+template <int BITS> DEVICE void place_bits(uint32_t *words, int pair, int second, uint32_t code)
+{
+    codes<BITS>::place(words, four_of_pair(pair), code << bit_of_code<BITS>(pair, second));
+}
+
+template <int BITS> DEVICE uint32_t take_bits(const uint32_t *words, int pair, int second)
+{
+    return codes<BITS>::four(words, four_of_pair(pair)) >> bit_of_code<BITS>(pair, second) & ((1u << BITS) - 1u);
+}
+
+/* Put a pair's first (0) or second code where the products find it. */
+DEVICE void place_code(uint32_t *words, int bits, int pair, int second, uint32_t code)
+{
+    switch (bits) {
+    case 2:
+        place_bits<2>(words, pair, second, code);
+        break;
+    case 3:
+        place_bits<3>(words, pair, second, code);
+        break;
+    case 4:
+        place_bits<4>(words, pair, second, code);
+        break;
+    case 5:
+        place_bits<5>(words, pair, second, code);
+        break;
+    case 6:
+        place_bits<6>(words, pair, second, code);
+        break;
+    default:
+        place_bits<8>(words, pair, second, code);
     }
 }
 
-DEVICE uint32_t take_code(const uint32_t *words, int bits, int pair, int half)
+DEVICE uint32_t take_code(const uint32_t *words, int bits, int pair, int second)
 {
-    const int fields = 16 / bits;
-    const uint32_t mask = (1u << bits) - 1u;
-    if (pair < fields * bits)
-        return words[pair / fields] >> (pair % fields * bits + 16 * half) & mask;
-    if (bits != 6) {
-        uint32_t code = 0;
-        for (int b = 0; b < bits; b++)
-            code |= (words[b] >> (15 + 16 * half) & 1u) << b;
-        return code;
+    switch (bits) {
+    case 2:
+        return take_bits<2>(words, pair, second);
+    case 3:
+        return take_bits<3>(words, pair, second);
+    case 4:
+        return take_bits<4>(words, pair, second);
+    case 5:
+        return take_bits<5>(words, pair, second);
+    case 6:
+        return take_bits<6>(words, pair, second);
+    default:
+        return take_bits<8>(words, pair, second);
     }
-    const uint32_t *w = words + (pair - 12) / 2 * 3;
-    if (pair % 2 == 0)
-        return (w[0] >> (12 + 16 * half) & 15u) | (w[1] >> (12 + 16 * half) & 3u) << 4;
-    return (w[1] >> (14 + 16 * half) & 3u) | (w[2] >> (12 + 16 * half) & 15u) << 2;
 }
 
 /* Where word `word` (of all tiles of the span) of a lane stands, in words from the matrix's first. */
 DEVICE int64_t word_index(const ffai__cuda_matrix *m, int words, int64_t unit, int span, int word, int lane)
 {
     const int64_t first = (unit * m->tiles + (int64_t)span * FFAI__CUDA_SPAN_TILES) * words * WARP;
-    const bool whole = (span + 1) * FFAI__CUDA_SPAN_TILES <= m->tiles;
-    return first + (whole ? (word / 4 * WARP + lane) * 4 + word % 4 : word * WARP + lane);
+    const bool by_four = words % 4 == 0 || (span + 1) * FFAI__CUDA_SPAN_TILES <= m->tiles;
+    return first + (by_four ? (word / 4 * WARP + lane) * 4 + word % 4 : word * WARP + lane);
 }
 
 /* Where the scale and bias of a subgroup of a block (0 to 7) of a span and a row (0 to 7) stand, in pairs. */
