@@ -10,17 +10,6 @@
 #include <ffai/convert.h>
 #include <ffai/ffai.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum { CALIBRATION = 384, EVALUATION = 256, TEXT = 16384 };
 
 static char temporary[512];

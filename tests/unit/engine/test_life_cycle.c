@@ -23,17 +23,6 @@
 #include "cuda_devices.h"
 #include "stub.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #define GOLDEN FFAI_SOURCE_DIR "/tests/golden/"
 
 enum { N = 40, CHUNK = 7, CONTEXT = 4096 }; /* tokens of the text: a page and a part */
