@@ -390,6 +390,13 @@ template <class T> DEVICE void cuda_model_check_alignment(const T *at)
         cuda_model_fault("%zu bytes at %p, which is no multiple of their size", sizeof(T), (const void *)at);
 }
 
+template <class Vector, class T> DEVICE Vector *vectors_at(T *at)
+{
+    Vector *vectors = reinterpret_cast<Vector *>(at);
+    cuda_model_check_alignment(vectors);
+    return vectors;
+}
+
 template <class T> DEVICE T load_once(const T *at)
 {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16, "uint32_t, uint2, uint4");

@@ -36,7 +36,7 @@ template <int HEAD_DIM> struct attend_shared {
     float largest[WARPS][HEADS];
     float total[WARPS][HEADS];
     uint32_t is_last;
-    float sums[WARPS][HEADS][HEAD_DIM]; /* of as many warps as there are */
+    alignas(16) float sums[WARPS][HEADS][HEAD_DIM]; /* of as many warps as there are */
 };
 static_assert(sizeof(attend_shared<128>) <= FFAI__CUDA_ATTEND_SHARED_BYTES(128, WARPS), "args.h");
 
@@ -228,8 +228,7 @@ template <int HEAD_DIM> struct page_data {
         const int t = threadIdx.x % 4;
 #pragma unroll
         for (int tile = 0; tile < KEY_TILES; tile++) {
-            const uint4 *row =
-                reinterpret_cast<const uint4 *>(keys_from + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
+            const uint4 *row = vectors_at<const uint4>(keys_from + (g / 2 * 8 + tile * 2 + g % 2) * HEAD_DIM) + t;
 #pragma unroll
             for (int i = 0; i < HEAD_DIM / 32; i++)
                 keys[tile][i] = row[i * 4];
@@ -242,7 +241,7 @@ template <int HEAD_DIM> struct page_data {
         const int t = threadIdx.x % 4;
 #pragma unroll
         for (int tile = 0; tile < HEAD_DIM / 8; tile++)
-            values[tile] = reinterpret_cast<const uint4 *>(values_from + (tile * 8 + g) * PAGE_TOKENS)[t];
+            values[tile] = vectors_at<const uint4>(values_from + (tile * 8 + g) * PAGE_TOKENS)[t];
     }
 
     /* The fused row's own, which memory need not have yet. */
@@ -257,7 +256,7 @@ template <int HEAD_DIM> struct page_data {
                 continue;
 #pragma unroll
             for (int i = 0; i < HEAD_DIM / 32; i++)
-                keys[tile][i] = *reinterpret_cast<const uint4 *>(shared.key + i * 32 + t * 8);
+                keys[tile][i] = *vectors_at<const uint4>(shared.key + i * 32 + t * 8);
         }
         if (at / 8 != t)
             return;
@@ -483,7 +482,7 @@ template <int HEAD_DIM> DEVICE void leave_result(const attend_frame &f, int head
     if (args.next.pieces)
         prepare_four(args.next, y, f.row, column, there);
     else if (there)
-        *reinterpret_cast<float4 *>(args.attention.y + (int64_t)f.row * args.attention.heads * HEAD_DIM + column) = y;
+        *vectors_at<float4>(args.attention.y + (int64_t)f.row * args.attention.heads * HEAD_DIM + column) = y;
 }
 
 DEVICE float4 divided_four(float4 x, float by)
@@ -508,7 +507,7 @@ DEVICE float4 sum_warps(float &total, float &most, const attend_shared<HEAD_DIM>
         most = fmaxf(most, shared.largest[warp][head]);
     for (int warp = 0; warp < warps; warp++) {
         const float weight = weight_of(shared.largest[warp][head], most);
-        add_scaled(sum, weight, *reinterpret_cast<const float4 *>(&shared.sums[warp][head][d]));
+        add_scaled(sum, weight, *vectors_at<const float4>(&shared.sums[warp][head][d]));
         total = fmaf(weight, shared.total[warp][head], total);
     }
     return sum;
@@ -532,8 +531,8 @@ template <int HEAD_DIM> DEVICE void join_warps(const attend_shared<HEAD_DIM> &sh
         if (!there)
             continue;
         float *partial = partial_of<HEAD_DIM>(f, head, blockIdx.z);
-        reinterpret_cast<float2 *>(partial + d)[0] = make_float2(sum.x, sum.y);
-        reinterpret_cast<float2 *>(partial + d)[1] = make_float2(sum.z, sum.w);
+        vectors_at<float2>(partial + d)[0] = make_float2(sum.x, sum.y);
+        vectors_at<float2>(partial + d)[1] = make_float2(sum.z, sum.w);
         if (d == 0) {
             partial[HEAD_DIM] = most;
             partial[HEAD_DIM + 1] = total;
@@ -572,7 +571,7 @@ template <int HEAD_DIM> DEVICE void join_head(const attend_frame &f, int head)
         const int count = f.splits - first < WARP ? f.splits - first : WARP;
 #pragma unroll 8
         for (int split = 0; split < count; split++) {
-            const float2 *partial = reinterpret_cast<const float2 *>(partial_of<HEAD_DIM>(f, head, first + split) + d);
+            const float2 *partial = vectors_at<const float2>(partial_of<HEAD_DIM>(f, head, first + split) + d);
             add_scaled(sum, __shfl_sync(~0u, weight, split),
                        make_float4(partial[0].x, partial[0].y, partial[1].x, partial[1].y));
         }

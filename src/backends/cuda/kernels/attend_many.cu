@@ -159,7 +159,7 @@ template <int FORMAT> DEVICE bool is_bad(uint32_t pair)
 template <int FORMAT, int HEAD_DIM> DEVICE void make_finite(stretch_data<HEAD_DIM> &data, int page, int part, int seen)
 {
     uint16_t *values = data.values[page] + part * 8;
-    const uint4 pairs = *reinterpret_cast<const uint4 *>(values);
+    const uint4 pairs = *vectors_at<const uint4>(values);
     const bool bad =
         is_bad<FORMAT>(pairs.x) || is_bad<FORMAT>(pairs.y) || is_bad<FORMAT>(pairs.z) || is_bad<FORMAT>(pairs.w);
     const int row = part % (PAGE_TOKENS / 8) * 8;
@@ -223,7 +223,7 @@ DEVICE void take_query(uint32_t (&pairs)[HEAD_DIM / 16][2], float &unscale, cons
 #pragma unroll
     for (int i = 0; i < HEAD_DIM / 16; i++) {
         float4 &x = numbers[i];
-        x = there ? *reinterpret_cast<const float4 *>(from + i / 2 * 32 + i % 2 * 4) : make_float4(0, 0, 0, 0);
+        x = there ? *vectors_at<const float4>(from + i / 2 * 32 + i % 2 * 4) : make_float4(0, 0, 0, 0);
         largest = fmaxf(largest, fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w))));
     }
     largest = quad_max(largest);
@@ -290,8 +290,8 @@ DEVICE void score_stretch(stretch_scores &scores, const many_shared<HEAD_DIM> &s
             uint4 keys[KEY_TILES];
 #pragma unroll
             for (int tile = 0; tile < KEY_TILES; tile++)
-                keys[tile] = *reinterpret_cast<const uint4 *>(
-                    data.keys[page] + data.key_part(g / 2 * 8 + tile * 2 + g % 2, i * 4 + lane % 4));
+                keys[tile] = *vectors_at<const uint4>(data.keys[page] +
+                                                      data.key_part(g / 2 * 8 + tile * 2 + g % 2, i * 4 + lane % 4));
                 /* A product waits for the one before it on the same sums: eight others are between them. */
 #pragma unroll
             for (int j = 0; j < KEY_TILES * QUERY_TILES; j++)
@@ -392,7 +392,7 @@ DEVICE void add_stretch(many_state<HEAD_DIM> &state, const stretch_weights &weig
             uint4 values[TILES_AT_ONCE];
 #pragma unroll
             for (int tile = 0; tile < TILES_AT_ONCE; tile++)
-                values[tile] = reinterpret_cast<const uint4 *>(data.values[page])[(first + tile) * 32 + lane];
+                values[tile] = vectors_at<const uint4>(data.values[page])[(first + tile) * 32 + lane];
 #pragma unroll
             for (int j = 0; j < TILES_AT_ONCE * QUERY_TILES; j++)
                 multiply<FORMAT>(state.sums[j % QUERY_TILES][first + j / QUERY_TILES],
@@ -440,7 +440,7 @@ DEVICE void leave_sums(float *to, const many_state<HEAD_DIM> &state, int m, int 
 {
 #pragma unroll
     for (int tile = 0; tile < HEAD_DIM / 8; tile++)
-        *reinterpret_cast<float2 *>(to + tile * 8 + threadIdx.x % 4 * 2) =
+        *vectors_at<float2>(to + tile * 8 + threadIdx.x % 4 * 2) =
             make_float2(state.sums[m][tile][half * 2] * scale, state.sums[m][tile][half * 2 + 1] * scale);
 }
 

@@ -63,6 +63,12 @@ DEVICE void sync_some(int number, int threads)
     asm volatile("barrier.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
 
+/* Numbers as vectors of them, which lie on a boundary of their size. */
+template <class Vector, class T> DEVICE Vector *vectors_at(T *at)
+{
+    return reinterpret_cast<Vector *>(at);
+}
+
 /* Loads of what is read once: past the first-level cache. */
 DEVICE uint4 load_once(const uint4 *at)
 {

@@ -34,9 +34,9 @@ template <float operation(float, float)> DEVICE void combine(const ffai__cuda_el
     const int64_t stride = (int64_t)gridDim.x * blockDim.x;
     const int64_t first = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (args.columns % 4 == 0) {
-        const float4 *a_quads = reinterpret_cast<const float4 *>(args.a);
-        const float4 *b_quads = reinterpret_cast<const float4 *>(b);
-        float4 *y_quads = reinterpret_cast<float4 *>(args.y);
+        const float4 *a_quads = vectors_at<const float4>(args.a);
+        const float4 *b_quads = vectors_at<const float4>(b);
+        float4 *y_quads = vectors_at<float4>(args.y);
         for (int64_t i = first; i < count / 4; i += stride)
             y_quads[i] = of_quads<operation>(a_quads[i], b_quads[i]);
     } else {

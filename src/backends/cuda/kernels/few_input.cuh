@@ -14,8 +14,8 @@ DEVICE float write_pieces(const ffai__cuda_prepare_args &args, float4 x, int64_t
     step_of_column(column % 64, args.subgroups, &step, &t);
     const int64_t blocks = args.spans * 8;
     const int64_t block = row / INPUT_ROWS * args.num_pieces * blocks + column / 64;
-    uint2 *at = reinterpret_cast<uint2 *>(args.pieces) +
-                ((block * 2 + step / 2) * WARP + row % INPUT_ROWS * 4 + t) * 2 + step % 2;
+    uint2 *at =
+        vectors_at<uint2>(args.pieces) + ((block * 2 + step / 2) * WARP + row % INPUT_ROWS * 4 + t) * 2 + step % 2;
     float sum = 0;
     for (int piece = 0; piece < args.num_pieces; piece++) {
         uint32_t pairs[2];

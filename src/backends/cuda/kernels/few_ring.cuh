@@ -30,7 +30,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_source find_source(const few_fra
         const int64_t first = nearest_unit(m, unit_of(units, swiglu, 2 * i));
         const int64_t second = nearest_unit(m, unit_of(units, swiglu, 2 * i + 1));
         const int64_t quads = (int64_t)m.tiles * lane_words<FORMAT> * (WARP / 4);
-        from.words[i] = reinterpret_cast<const uint4 *>(m.words) + first * quads + lane;
+        from.words[i] = vectors_at<const uint4>(m.words) + first * quads + lane;
         from.next[i] = (int)((second - first) * quads);
     }
     if constexpr (is_affine<FORMAT>) {
@@ -38,7 +38,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_source find_source(const few_fra
         const ffai__cuda_matrix &m = part_of(f, units, u).matrix;
         const int64_t row = nearest_unit(m, unit_of(units, swiglu, u)) * m.spans * UNIT + lane % UNIT;
         const int quads = 2 * SUBGROUPS * (m.scale_format == FFAI__CUDA_SCALES_F32 ? 2 : 1); /* of a row of a span */
-        from.scales = reinterpret_cast<const uint4 *>(m.scales) + row * quads;
+        from.scales = vectors_at<const uint4>(m.scales) + row * quads;
     }
     return from;
 }
@@ -75,7 +75,7 @@ template <int FORMAT> DEVICE void copy_words(uint8_t *slot, const few_source &fr
     const int tile = (int)stage * stage_tiles<FORMAT>;
     const int64_t first =
         stage / of_span * span_quads + stage % of_span * stage_tiles<FORMAT> * lane_words<FORMAT> / 4 * WARP;
-    uint4 *to = reinterpret_cast<uint4 *>(slot) + threadIdx.x % WARP;
+    uint4 *to = vectors_at<uint4>(slot) + threadIdx.x % WARP;
     if (tile / TILES * TILES + TILES > tiles) {
         copy_rest<FORMAT>(to, from, tile, tiles);
         return;
@@ -97,7 +97,7 @@ template <int SUBGROUPS> DEVICE void copy_scales(uint8_t *slot, const few_source
 {
     const int quads = wide ? 2 * SUBGROUPS : SUBGROUPS;
     const uint4 *own = from.scales + (stage / 2 * UNIT * 2 + stage % 2) * quads;
-    uint4 *to = reinterpret_cast<uint4 *>(slot) + threadIdx.x % WARP * quads;
+    uint4 *to = vectors_at<uint4>(slot) + threadIdx.x % WARP * quads;
 #pragma unroll
     for (int i = 0; i < 2 * SUBGROUPS; i++) {
         if (i < SUBGROUPS || wide)
@@ -151,13 +151,13 @@ template <int FORMAT, int SUBGROUPS> DEVICE void copy_input(const few_frame &f, 
     const unsigned first = (unsigned)(group * args.tiles);
     const unsigned all_blocks = (unsigned)args.parts[0].matrix.spans * 8;
     const unsigned begin = (unsigned)at.stage * blocks;
-    uint4 *to = reinterpret_cast<uint4 *>(f.shared + at.slot * f.stage_bytes + (int)blockDim.x / WARP * f.warp_bytes);
+    uint4 *to = vectors_at<uint4>(f.shared + at.slot * f.stage_bytes + (int)blockDim.x / WARP * f.warp_bytes);
     copy_rows<blocks * 2 * WARP>(
-        to, reinterpret_cast<const uint4 *>(args.pieces) + (first * args.num_pieces * all_blocks + begin) * 2 * WARP,
+        to, vectors_at<const uint4>(args.pieces) + (first * args.num_pieces * all_blocks + begin) * 2 * WARP,
         tiles * args.num_pieces, all_blocks * 2 * WARP);
     if constexpr (is_affine<FORMAT>)
         copy_rows<blocks * SUBGROUPS * 2>(to + args.tiles * args.num_pieces * (blocks * 2 * WARP),
-                                          reinterpret_cast<const uint4 *>(args.sums) +
+                                          vectors_at<const uint4>(args.sums) +
                                               (first * all_blocks + begin) * (SUBGROUPS * 2),
                                           tiles, all_blocks * SUBGROUPS * 2);
 }

@@ -7,7 +7,7 @@ DEVICE float squares_of(const float *x, int64_t width, int thread, int threads)
 {
     float4 sums = make_float4(0, 0, 0, 0);
     if (width % 4 == 0) {
-        const float4 *quads = reinterpret_cast<const float4 *>(x);
+        const float4 *quads = vectors_at<const float4>(x);
         for (int64_t i = thread; i < width / 4; i += threads) {
             const float4 v = quads[i];
             sums.x = fmaf(v.x, v.x, sums.x);
@@ -28,11 +28,11 @@ DEVICE void scale_span(const ffai__cuda_rms_norm_args &args, int64_t span, float
     const float *x = args.x + span * args.width;
     float *y = args.y + span * args.width;
     if (args.width % 4 == 0) {
-        const float4 *w_quads = reinterpret_cast<const float4 *>(args.w);
+        const float4 *w_quads = vectors_at<const float4>(args.w);
         for (int64_t i = thread; i < args.width / 4; i += threads) {
-            const float4 v = reinterpret_cast<const float4 *>(x)[i];
+            const float4 v = vectors_at<const float4>(x)[i];
             const float4 w = w_quads[i];
-            reinterpret_cast<float4 *>(y)[i] =
+            vectors_at<float4>(y)[i] =
                 make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w);
         }
     } else {

@@ -7,7 +7,7 @@ DEVICE void write_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pa
 {
     const int64_t blocks = args.spans * 8;
     const int64_t block = (row / ROW_TILE * args.num_pieces + piece) * blocks + batch / 4;
-    uint4 *at = reinterpret_cast<uint4 *>(args.pieces) + block * 2 * WARP + row % ROW_TILE * 4 + batch % 4;
+    uint4 *at = vectors_at<uint4>(args.pieces) + block * 2 * WARP + row % ROW_TILE * 4 + batch % 4;
     at[0] = make_uint4(pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]);
     at[WARP] = make_uint4(pairs[2][0], pairs[2][1], pairs[3][0], pairs[3][1]);
 }

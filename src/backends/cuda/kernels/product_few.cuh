@@ -33,7 +33,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame
     stage.scale_format = f.args->parts[0].matrix.scale_format;
     stage.words = slot + (int)threadIdx.x / WARP * f.warp_bytes;
     stage.scales = reinterpret_cast<const uint32_t *>(stage.words + FEW_UNITS * stage_quads<FORMAT> * 512);
-    stage.input = reinterpret_cast<const uint4 *>(input);
+    stage.input = vectors_at<const uint4>(input);
     stage.sums = reinterpret_cast<const float *>(input + f.args->tiles * stage.pieces * stage_tiles<FORMAT> * 2 * 1024);
     stage.first = at.stage * stage_tiles<FORMAT> % TILES * lane_words<FORMAT> % 4;
     return stage;
@@ -42,7 +42,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame
 /* Words `first` to `first + COUNT - 1` of a unit's quads. */
 template <int COUNT> DEVICE void take_quads(uint32_t (&words)[COUNT], const uint8_t *unit, int first)
 {
-    const uint4 *from = reinterpret_cast<const uint4 *>(unit) + threadIdx.x % WARP;
+    const uint4 *from = vectors_at<const uint4>(unit) + threadIdx.x % WARP;
     if constexpr (COUNT % 4 == 0) {
 #pragma unroll
         for (int i = 0; i < COUNT / 4; i++) {
@@ -56,7 +56,7 @@ template <int COUNT> DEVICE void take_quads(uint32_t (&words)[COUNT], const uint
 #pragma unroll
         for (int i = 0; i < COUNT / 2; i++) {
             const int word = first + 2 * i;
-            const uint2 v = reinterpret_cast<const uint2 *>(from + word / 4 * WARP)[word % 4 / 2];
+            const uint2 v = vectors_at<const uint2>(from + word / 4 * WARP)[word % 4 / 2];
             words[2 * i] = v.x;
             words[2 * i + 1] = v.y;
         }
@@ -113,12 +113,12 @@ template <int COUNT> DEVICE void take_words_beside(uint32_t (&words)[COUNT], con
     if constexpr (COUNT == 1) {
         words[0] = from[0];
     } else if constexpr (COUNT == 2) {
-        const uint2 v = *reinterpret_cast<const uint2 *>(from);
+        const uint2 v = *vectors_at<const uint2>(from);
         words[0] = v.x, words[1] = v.y;
     } else {
 #pragma unroll
         for (int i = 0; i < COUNT; i += 4) {
-            const uint4 v = *reinterpret_cast<const uint4 *>(from + i);
+            const uint4 v = *vectors_at<const uint4>(from + i);
             words[i] = v.x, words[i + 1] = v.y, words[i + 2] = v.z, words[i + 3] = v.w;
         }
     }
@@ -188,7 +188,7 @@ DEVICE void scale_few(few_sums<TILES> &results, const few_sums<TILES> &sums, con
 {
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++) {
-        const float2 x = *reinterpret_cast<const float2 *>(
+        const float2 x = *vectors_at<const float2>(
             stage.sums + ((tile * stage_tiles<FORMAT> * 2 + block) * SUBGROUPS + q) * ROW_TILE + threadIdx.x % 4 * 2);
 #pragma unroll
         for (int r = 0; r < 2; r++) {

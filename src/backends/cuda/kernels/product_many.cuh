@@ -39,7 +39,7 @@ template <int SUBGROUPS> DEVICE many_stage stage_at(const many_frame &f, int num
     const int pieces = MANY_TILES * f.args->num_pieces * 2 * BLOCK_PARTS;
     const int bytes = pieces * 16 + MANY_TILES * 2 * SUBGROUPS * ROW_TILE * 4;
     many_stage stage;
-    stage.pieces = reinterpret_cast<const uint4 *>(f.shared + number % 2 * bytes);
+    stage.pieces = vectors_at<const uint4>(f.shared + number % 2 * bytes);
     stage.sums = reinterpret_cast<const float *>(stage.pieces + pieces);
     return stage;
 }
@@ -55,16 +55,16 @@ template <int SUBGROUPS> DEVICE void fill_stage(const many_frame &f, int tile)
     for (int i = threadIdx.x; i < count; i += MANY_THREADS) {
         const int64_t row = (int64_t)f.first_tile * args.num_pieces + i / (2 * BLOCK_PARTS);
         copy_ahead<16>(pieces + i,
-                       reinterpret_cast<const uint4 *>(args.pieces) + (row * blocks + tile * 2) * BLOCK_PARTS +
+                       vectors_at<const uint4>(args.pieces) + (row * blocks + tile * 2) * BLOCK_PARTS +
                            i % (2 * BLOCK_PARTS),
                        true);
     }
     const int of_row = 2 * SUBGROUPS * ROW_TILE / 4;
     for (int i = threadIdx.x; i < f.num_tiles * of_row; i += MANY_THREADS) {
         const int64_t row = f.first_tile + i / of_row;
-        copy_ahead<16>(
-            reinterpret_cast<uint4 *>(const_cast<float *>(stage.sums)) + i,
-            reinterpret_cast<const uint4 *>(args.sums) + (row * blocks + tile * 2) * (of_row / 2) + i % of_row, true);
+        copy_ahead<16>(vectors_at<uint4>(const_cast<float *>(stage.sums)) + i,
+                       vectors_at<const uint4>(args.sums) + (row * blocks + tile * 2) * (of_row / 2) + i % of_row,
+                       true);
     }
     close_copies();
 }
@@ -103,8 +103,8 @@ DEVICE void scale_sums(many_sums &results, const many_sums &sums, const many_fra
     for (int tile = 0; tile < MANY_TILES; tile++) {
         if (tile >= f.num_tiles)
             break;
-        const float2 x = *reinterpret_cast<const float2 *>(
-            stage.sums + ((tile * 2 + block % 2) * SUBGROUPS + q) * ROW_TILE + lane % 4 * 2);
+        const float2 x =
+            *vectors_at<const float2>(stage.sums + ((tile * 2 + block % 2) * SUBGROUPS + q) * ROW_TILE + lane % 4 * 2);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const float sum = i % 2 ? x.y : x.x;

@@ -25,7 +25,7 @@ template <int FORMAT, int SUBGROUPS> constexpr int slot_bytes = FFAI__CUDA_ROW_S
  * A lane reads what it has copied itself, and needs no barrier. `from` is where the lane's part begins. */
 template <int FORMAT> DEVICE void copy_words_ahead(uint8_t *slot, const uint4 *from)
 {
-    uint4 *to = reinterpret_cast<uint4 *>(slot) + threadIdx.x % WARP;
+    uint4 *to = vectors_at<uint4>(slot) + threadIdx.x % WARP;
 #pragma unroll
     for (int i = 0; i < slot_words<FORMAT> / 4; i++)
         copy_ahead<16>(to + i * WARP, from + i * WARP, true);
@@ -34,7 +34,7 @@ template <int FORMAT> DEVICE void copy_words_ahead(uint8_t *slot, const uint4 *f
 /* The same of an incomplete span of so many tiles (args.h). */
 template <int FORMAT> DEVICE void copy_rest_ahead(uint8_t *slot, const uint4 *from, int tiles)
 {
-    uint4 *to = reinterpret_cast<uint4 *>(slot) + threadIdx.x % WARP;
+    uint4 *to = vectors_at<uint4>(slot) + threadIdx.x % WARP;
     const uint32_t *words = reinterpret_cast<const uint32_t *>(from - threadIdx.x % WARP);
     const int count = tiles * lane_words<FORMAT>;
     if constexpr (lane_words<FORMAT> % 4 == 0) {
@@ -51,7 +51,7 @@ template <int FORMAT> DEVICE void copy_rest_ahead(uint8_t *slot, const uint4 *fr
 
 template <int FORMAT, int SUBGROUPS> DEVICE void copy_scales_ahead(uint8_t *slot, const uint2 *from, bool wide)
 {
-    uint2 *to = reinterpret_cast<uint2 *>(slot + slot_words<FORMAT> * WARP * 4) + threadIdx.x % WARP * 2 * SUBGROUPS;
+    uint2 *to = vectors_at<uint2>(slot + slot_words<FORMAT> * WARP * 4) + threadIdx.x % WARP * 2 * SUBGROUPS;
     if constexpr (SUBGROUPS == 1) {
         if (wide)
             copy_ahead<16>(to, from, true);
@@ -69,7 +69,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void copy_scales_ahead(uint8_t *slot
 /* A tile's words of a slot, and the scales of the lane's two blocks. */
 template <int FORMAT> DEVICE void take_words(uint32_t (&words)[lane_words<FORMAT>], const uint8_t *slot, int tile)
 {
-    const uint4 *from = reinterpret_cast<const uint4 *>(slot) + threadIdx.x % WARP;
+    const uint4 *from = vectors_at<const uint4>(slot) + threadIdx.x % WARP;
     if constexpr (lane_words<FORMAT> % 4 == 0) {
 #pragma unroll
         for (int i = 0; i < lane_words<FORMAT> / 4; i++) {
@@ -180,7 +180,7 @@ template <int FORMAT> DEVICE void take_out_magic(uint32_t (&pairs)[PAIRS], int n
 /* A piece of x for the eight blocks of a span: lane (g, t) those of block g, for four steps. */
 DEVICE void take_input(uint32_t (&x)[8], const row_input &in, int piece, int span)
 {
-    const uint4 *from = reinterpret_cast<const uint4 *>(in.pieces + (piece * in.spans + span) * SPAN_PIECE_WORDS);
+    const uint4 *from = vectors_at<const uint4>(in.pieces + (piece * in.spans + span) * SPAN_PIECE_WORDS);
     const uint4 low = from[threadIdx.x % WARP];
     const uint4 high = from[WARP + threadIdx.x % WARP];
     x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
@@ -483,9 +483,9 @@ template <int FORMAT, int SUBGROUPS, int PIECES> struct row_walk {
 
     DEVICE_MEMBER void begin(const ffai__cuda_matrix &m, int64_t first_unit)
     {
-        words = reinterpret_cast<const uint4 *>(m.words) + first_unit * tiles * tile_quads;
+        words = vectors_at<const uint4>(m.words) + first_unit * tiles * tile_quads;
         if constexpr (is_affine<FORMAT>)
-            scales = reinterpret_cast<const uint2 *>(m.scales) + first_unit * in.spans * span_scales();
+            scales = vectors_at<const uint2>(m.scales) + first_unit * in.spans * span_scales();
     }
 
     /* In 8 bytes. */

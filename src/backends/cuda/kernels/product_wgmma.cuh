@@ -477,11 +477,12 @@ template <int ROWS> DEVICE void add_bias(group_sums<ROWS> &results, const wgmma_
 /* y = sums + residual. Residuals are asked for many at a time, since y may be where they are. */
 template <int ROWS> DEVICE void finish_group(group_sums<ROWS> &results, const wgmma_frame &f)
 {
-    enum { TOGETHER = ROWS < 128 ? ROWS / ROW_TILE : 16 }; /* tiles */
+    enum { ALL = ROWS / ROW_TILE, TOGETHER = ALL <= 16 ? ALL : ALL / 2 }; /* tiles */
+    static_assert(ALL % TOGETHER == 0, "no tile behind the last");
     const ffai__cuda_part &p = *f.part;
     const int64_t rows = p.matrix.rows;
 #pragma unroll
-    for (int first = 0; first < ROWS / ROW_TILE; first += TOGETHER) {
+    for (int first = 0; first < ALL; first += TOGETHER) {
         float residual[TOGETHER * 4] = {};
         if (p.residual) {
 #pragma unroll
@@ -541,7 +542,7 @@ template <int ROWS> DEVICE void store_swiglu(const swiglu_results<ROWS> &y, cons
 DEVICE float sum_of_piece(const uint8_t *piece, int row, int subgroups, int q)
 {
     const int parts = 8 / subgroups;
-    const uint4 *of_row = reinterpret_cast<const uint4 *>(piece + row * X_BYTES);
+    const uint4 *of_row = vectors_at<const uint4>(piece + row * X_BYTES);
     float sum = 0;
     for (int part = q * parts; part < (q + 1) * parts; part++) {
         const uint4 v = of_row[part ^ row % ROW_TILE];
@@ -599,8 +600,8 @@ template <int ROWS> DEVICE void pass_swiglu(swiglu_results<ROWS> &y, const wgmma
     sync_some(1, GROUPS * GROUP_THREADS);
     for (int piece = 0; piece < next.num_pieces; piece++) {
         const int64_t tile = ((int64_t)piece * next.spans * 8 + blockIdx.y) * next.row_tiles + f.first_tile;
-        uint4 *to = reinterpret_cast<uint4 *>(next.pieces + tile * (FFAI__CUDA_X_TILE_BYTES / 4));
-        const uint4 *from = reinterpret_cast<const uint4 *>(staging + piece * ROWS * X_BYTES);
+        uint4 *to = vectors_at<uint4>(next.pieces + tile * (FFAI__CUDA_X_TILE_BYTES / 4));
+        const uint4 *from = vectors_at<const uint4>(staging + piece * ROWS * X_BYTES);
         for (int i = threadIdx.x; i < f.num_tiles * (FFAI__CUDA_X_TILE_BYTES / 16); i += GROUPS * GROUP_THREADS)
             to[i] = from[i];
     }

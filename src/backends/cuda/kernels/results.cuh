@@ -13,7 +13,7 @@ DEVICE float4 add_fours(float4 a, float4 b)
 DEVICE float4 load_four(const float *row, int column, int columns)
 {
     if ((columns | column) % 4 == 0)
-        return column < columns ? *reinterpret_cast<const float4 *>(row + column) : make_float4(0, 0, 0, 0);
+        return column < columns ? *vectors_at<const float4>(row + column) : make_float4(0, 0, 0, 0);
     return make_float4(column < columns ? row[column] : 0, column + 1 < columns ? row[column + 1] : 0,
                        column + 2 < columns ? row[column + 2] : 0, column + 3 < columns ? row[column + 3] : 0);
 }
@@ -22,7 +22,7 @@ DEVICE void write_four(float *row, float4 v, int column, int columns)
 {
     if (columns % 4 == 0) {
         if (column < columns)
-            *reinterpret_cast<float4 *>(row + column) = v;
+            *vectors_at<float4>(row + column) = v;
         return;
     }
     const float numbers[4] = {v.x, v.y, v.z, v.w};

@@ -33,7 +33,7 @@ DEVICE row_batch load_batch(const float *x, int batch, int64_t columns, int subg
     for (int step = 0; step < 4; step++) {
         const int column = block + column_of_step(step, batch % 4, subgroups);
         if (whole)
-            loaded.v[step] = *reinterpret_cast<const float4 *>(x + column);
+            loaded.v[step] = *vectors_at<const float4>(x + column);
         else
             loaded.v[step] =
                 make_float4(column < columns ? x[column] : 0, column + 1 < columns ? x[column + 1] : 0,
@@ -80,7 +80,7 @@ template <int SUBGROUPS, int PIECES> DEVICE void stage_batch(const row_input &in
 {
     const int block = batch / 4;
     const bool there = block < in.spans * 8;
-    uint4 *at = reinterpret_cast<uint4 *>(in.pieces) + block / 8 * (SPAN_PIECE_WORDS / 4) + block % 8 * 4 + batch % 4;
+    uint4 *at = vectors_at<uint4>(in.pieces) + block / 8 * (SPAN_PIECE_WORDS / 4) + block % 8 * 4 + batch % 4;
     float sums[SUBGROUPS] = {};
 #pragma unroll
     for (int piece = 0; piece < PIECES; piece++) {
@@ -174,8 +174,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE void stage_integers(const row_input 
     }
     const int t = block % 8 / 2;
     const int product = t % 2 ^ block % 2;
-    uint4 *at =
-        reinterpret_cast<uint4 *>(in.pieces) + block / 8 * (SPAN_PIECE_WORDS / 4) + product * WARP + t * 8 + batch % 4;
+    uint4 *at = vectors_at<uint4>(in.pieces) + block / 8 * (SPAN_PIECE_WORDS / 4) + product * WARP + t * 8 + batch % 4;
     if (there) {
         at[0] = make_uint4(high[0], high[1], high[2], high[3]);
         at[4] = make_uint4(low[0], low[1], low[2], low[3]);
