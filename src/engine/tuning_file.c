@@ -132,13 +132,14 @@ ffai_status ffai__tuning_file_prepare(const ffai__tuning_file *file, ffai_error 
 {
     ffai_error why = FFAI_ERROR_INIT;
     ffai__output_file *output = NULL;
-    ffai_status status = ffai__cache_make_folders(file->path, &why);
-    if (status == FFAI_OK)
-        status = ffai__output_open(&output, file->path, &why);
+    ffai_status status = ffai__cache_make_folders(file->path, FFAI__CACHE_VARIABLE, err);
+    if (status != FFAI_OK)
+        return ffai__fail_in(err, status, "tune");
+    status = ffai__output_open(&output, file->path, &why);
     ffai__output_free(output);
     if (status == FFAI_OK)
         return FFAI_OK;
-    const char *advice = status == FFAI_E_IO ? ": set XDG_CACHE_HOME to a folder you can write" : "";
+    const char *advice = status == FFAI_E_IO ? ": set " FFAI__CACHE_VARIABLE " to a folder you can write" : "";
     return ffai__fail(err, status, "tune: %s%s", why.message, advice);
 }
 
@@ -150,7 +151,7 @@ ffai_status ffai__tuning_file_write(const ffai__tuning_file *file, const ffai__t
     json_decref(document);
     if (!text)
         return ffai__fail_memory(err, "tuned values", 0);
-    ffai_status status = ffai__cache_make_folders(file->path, err);
+    ffai_status status = ffai__cache_make_folders(file->path, FFAI__CACHE_VARIABLE, err);
     if (status == FFAI_OK)
         status = ffai__output_whole(file->path, text, strlen(text), err);
     ffai__free(text);

@@ -23,42 +23,79 @@
 
 enum { DEEPEST = 16 }; /* folders below one another that are looked at */
 
-/* What on_file is told of each entry that is no folder; false ends the walk. */
+/* --- folders --- */
+
+static ffai_status unreadable(const char *path, ffai_error *err)
+{
+    return ffai__fail(err, FFAI_E_IO, "%.700s: cannot be read: %s", path, strerror(errno));
+}
+
+typedef ffai_status (*on_name)(void *context, const char *folder, const char *name, ffai_error *err);
+
+static ffai_status each_opened(DIR *opened, const char *folder, on_name each, void *context, ffai_error *err)
+{
+    const struct dirent *entry = NULL;
+    while (errno = 0, entry = readdir(opened)) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            FFAI__TRY(each(context, folder, entry->d_name, err));
+    }
+    return errno ? unreadable(folder, err) : FFAI_OK;
+}
+
+/* The names in a folder; one that is not there has none. */
+static ffai_status each_name(const char *folder, on_name each, void *context, ffai_error *err)
+{
+    DIR *opened = opendir(folder);
+    if (!opened)
+        return errno == ENOENT ? FFAI_OK : unreadable(folder, err);
+    const ffai_status status = each_opened(opened, folder, each, context, err);
+    closedir(opened);
+    return status;
+}
+
+/* What is called for each entry that is no folder; a failure ends the walk. */
 typedef ffai_status (*on_entry)(void *context, const char *path, const char *name, const struct stat *info,
                                 ffai_error *err);
 
-static ffai_status walk(const char *folder, int depth, on_entry each, void *context, ffai_error *err);
+typedef struct walking {
+    on_entry each;
+    void *context;
+    int depth;
+} walking;
+
+static ffai_status look_at(void *context, const char *folder, const char *name, ffai_error *err);
 
 // NOLINTNEXTLINE(misc-no-recursion): no deeper than DEEPEST
-static ffai_status look_at(const char *folder, const char *name, int depth, on_entry each, void *context,
-                           ffai_error *err)
+static ffai_status look_at_path(walking *w, const char *path, const char *name, ffai_error *err)
 {
     struct stat info;
+    if (lstat(path, &info) != 0)
+        return errno == ENOENT ? FFAI_OK : unreadable(path, err); /* another process may have removed it */
+    if (!S_ISDIR(info.st_mode))
+        return w->each(w->context, path, name, &info, err);
+    if (w->depth == DEEPEST)
+        return ffai__fail(err, FFAI_E_LIMIT, "%.700s: lies more than %d folders deep", path, DEEPEST);
+    w->depth++;
+    const ffai_status status = each_name(path, look_at, w, err);
+    w->depth--;
+    return status;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): no deeper than DEEPEST
+static ffai_status look_at(void *context, const char *folder, const char *name, ffai_error *err)
+{
     char *path = ffai__path_join(folder, name);
-    ffai_status status = FFAI_OK;
-    if (!path)
-        return ffai__fail_memory(err, folder, 0);
-    if (lstat(path, &info) == 0)
-        status =
-            S_ISDIR(info.st_mode) ? walk(path, depth + 1, each, context, err) : each(context, path, name, &info, err);
+    const ffai_status status = path ? look_at_path(context, path, name, err) : ffai__fail_memory(err, folder, 0);
     ffai__free(path);
     return status;
 }
 
-/* Everything below a folder; one that is not there has nothing. Links are not followed. */
-// NOLINTNEXTLINE(misc-no-recursion): no deeper than DEEPEST
-static ffai_status walk(const char *folder, int depth, on_entry each, void *context, ffai_error *err)
+/* Everything below a folder; one that is not there has nothing. Links are not followed. What cannot be read is an
+ * error: to whoever removes what is not needed, it must not look like nothing. */
+static ffai_status walk(const char *folder, on_entry each, void *context, ffai_error *err)
 {
-    DIR *opened = depth <= DEEPEST ? opendir(folder) : NULL;
-    ffai_status status = FFAI_OK;
-    const struct dirent *entry = NULL;
-    while (opened && status == FFAI_OK && (entry = readdir(opened))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            status = look_at(folder, entry->d_name, depth, each, context, err);
-    }
-    if (opened)
-        closedir(opened);
-    return status;
+    walking w = {each, context, 0};
+    return each_name(folder, look_at, &w, err);
 }
 
 static bool is_unfinished(const char *name)
@@ -116,16 +153,13 @@ static ffai_status add_ref(void *context, const char *path, const char *name, co
     return r->text.failed ? ffai__fail_memory(err, path, 0) : FFAI_OK;
 }
 
-static size_t count_folders(const char *folder)
+static ffai_status count_one(void *context, const char *folder, const char *name, ffai_error *err)
 {
-    DIR *opened = opendir(folder);
-    size_t count = 0;
-    const struct dirent *entry = NULL;
-    while (opened && (entry = readdir(opened)))
-        count += entry->d_name[0] != '.';
-    if (opened)
-        closedir(opened);
-    return count;
+    size_t *count = context;
+    (void)folder;
+    (void)err;
+    *count += name[0] != '.';
+    return FFAI_OK;
 }
 
 static ffai_status look_at_model(ffai_hub_model *model, const char *folder, ffai_error *err)
@@ -136,13 +170,13 @@ static ffai_status look_at_model(ffai_hub_model *model, const char *folder, ffai
     char *names = ffai__path_join(folder, "refs");
     ffai_status status = blobs && snapshots && names ? FFAI_OK : ffai__fail_memory(err, folder, 0);
     if (status == FFAI_OK)
-        status = walk(blobs, 0, add_blob, model, err);
+        status = walk(blobs, add_blob, model, err);
     if (status == FFAI_OK)
-        status = walk(snapshots, 0, add_format, model, err);
+        status = walk(snapshots, add_format, model, err);
     if (status == FFAI_OK)
-        status = walk(names, 0, add_ref, &r, err);
+        status = walk(names, add_ref, &r, err);
     if (status == FFAI_OK)
-        model->snapshots = count_folders(snapshots);
+        status = each_name(snapshots, count_one, &model->snapshots, err);
     model->revisions = ffai__buffer_take(&r.text, NULL);
     ffai__free(blobs);
     ffai__free(snapshots);
@@ -150,21 +184,33 @@ static ffai_status look_at_model(ffai_hub_model *model, const char *folder, ffai
     return status == FFAI_OK && !model->revisions ? ffai__fail_memory(err, folder, 0) : status;
 }
 
-/* "models--org--name" -> "org/name"; NULL for another name or without memory. */
-static char *model_name(const char *folder)
+/* "models--org--name" -> "org/name"; NULL for another folder. */
+static ffai_status name_of(char **out, const char *folder, ffai_error *err)
 {
+    ffai__repository repository = {NULL, NULL, NULL};
     const char *rest = strncmp(folder, "models--", 8) == 0 ? folder + 8 : NULL;
     const char *mark = rest ? strstr(rest, "--") : NULL;
-    return mark ? ffai__format("%.*s/%s", (int)(mark - rest), rest, mark + 2) : NULL;
+    *out = NULL;
+    if (!mark)
+        return FFAI_OK;
+    char *name = ffai__format("%.*s/%s", (int)(mark - rest), rest, mark + 2);
+    const ffai_status status =
+        name ? ffai__repository_parse(&repository, name, err) : ffai__fail_memory(err, folder, 0);
+    ffai__repository_free(&repository);
+    if (status == FFAI_OK)
+        *out = name;
+    else
+        ffai__free(name);
+    return status == FFAI_E_ARGUMENT ? FFAI_OK : status;
 }
 
-static ffai_status add_model(gathering *g, const char *cache, const char *folder, ffai_error *err)
+static ffai_status add_model(void *context, const char *cache, const char *folder, ffai_error *err)
 {
-    char *name = model_name(folder);
-    if (!name || !ffai_hub_is_name(name)) {
-        ffai__free(name);
+    gathering *g = context;
+    char *name = NULL;
+    FFAI__TRY(name_of(&name, folder, err));
+    if (!name)
         return FFAI_OK;
-    }
     if (g->count == g->capacity) {
         const size_t capacity = g->capacity ? 2 * g->capacity : 16;
         ffai_hub_model *models = ffai__realloc(g->models, capacity, sizeof *models);
@@ -188,26 +234,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const ffai_hub_model *)a)->name, ((const ffai_hub_model *)b)->name);
 }
 
-static ffai_status gather(gathering *g, const char *cache, ffai_error *err)
-{
-    DIR *opened = opendir(cache);
-    ffai_status status = FFAI_OK;
-    const struct dirent *entry = NULL;
-    if (!opened && errno != ENOENT)
-        return ffai__fail(err, FFAI_E_IO, "%.700s: cannot be read: %s", cache, strerror(errno));
-    while (opened && status == FFAI_OK && (entry = readdir(opened)))
-        status = add_model(g, cache, entry->d_name, err);
-    if (opened)
-        closedir(opened);
-    return status;
-}
-
 ffai_status ffai_hub_models(ffai_hub_model **models, size_t *count, ffai_error *err)
 {
     ffai__hub_settings settings;
     gathering g = {NULL, 0, 0};
     FFAI__TRY(ffai__hub_settings_read(&settings, err));
-    const ffai_status status = gather(&g, settings.cache, err);
+    const ffai_status status = each_name(settings.cache, add_model, &g, err);
     ffai__hub_settings_free(&settings);
     if (status != FFAI_OK) {
         ffai_hub_models_free(g.models, g.count);
@@ -254,7 +286,7 @@ static ffai_status add_bytes(void *context, const char *path, const char *name, 
 static ffai_status remove_folder(uint64_t *freed, const char *folder, ffai_error *err)
 {
     uint64_t bytes = 0;
-    FFAI__TRY(walk(folder, 0, add_bytes, &bytes, err));
+    FFAI__TRY(walk(folder, add_bytes, &bytes, err));
     char *beside = ffai__format("%s.%ld.removed", folder, (long)getpid());
     if (!beside)
         return ffai__fail_memory(err, folder, 0);
@@ -315,24 +347,34 @@ static ffai_status add_used(void *context, const char *path, const char *name, c
     return ffai__names_add(&p->used, slash ? slash + 1 : target, err);
 }
 
-static void remove_unlocked(pruning *p, const char *path, const char *digest, size_t length, const struct stat *info)
+/* With its lock held: one that another process downloads now stays. */
+static ffai_status remove_unlocked(pruning *p, const char *path, const char *lock_path, const struct stat *info,
+                                   ffai_error *err)
 {
-    char *lock_path = ffai__format("%s/.locks/%s/%.*s.lock", p->cache, p->model, (int)length, digest);
     int lock = -1;
-    if (lock_path && ffai__lock_file_try(&lock, lock_path, NULL) == FFAI_OK && lock >= 0 && unlink(path) == 0)
+    ffai_status status = ffai__lock_file_try(&lock, lock_path, err);
+    if (status != FFAI_OK || lock < 0)
+        return status;
+    if (unlink(path) == 0)
         p->freed += (uint64_t)info->st_blocks * 512;
+    else
+        status = ffai__fail(err, FFAI_E_IO, "%.700s: cannot be removed: %s", path, strerror(errno));
     ffai__lock_file_close(lock);
-    ffai__free(lock_path);
+    return status;
 }
 
+/* A blob's name, or that of one that is not whole, begins with its digest. */
 static ffai_status prune_blob(void *context, const char *path, const char *name, const struct stat *info,
                               ffai_error *err)
 {
     pruning *p = context;
-    (void)err;
-    if (!ffai__names_have(&p->used, name))
-        remove_unlocked(p, path, name, strcspn(name, "."), info);
-    return FFAI_OK;
+    if (ffai__names_have(&p->used, name))
+        return FFAI_OK;
+    char *lock_path = ffai__format("%s/.locks/%s/%.*s.lock", p->cache, p->model, (int)strcspn(name, "."), name);
+    const ffai_status status =
+        lock_path ? remove_unlocked(p, path, lock_path, info, err) : ffai__fail_memory(err, path, 0);
+    ffai__free(lock_path);
+    return status;
 }
 
 static ffai_status prune_model(pruning *p, const char *folder, ffai_error *err)
@@ -341,9 +383,9 @@ static ffai_status prune_model(pruning *p, const char *folder, ffai_error *err)
     char *snapshots = ffai__path_join(folder, "snapshots");
     ffai_status status = blobs && snapshots ? FFAI_OK : ffai__fail_memory(err, folder, 0);
     if (status == FFAI_OK)
-        status = walk(snapshots, 0, add_used, p, err);
+        status = walk(snapshots, add_used, p, err);
     if (status == FFAI_OK)
-        status = walk(blobs, 0, prune_blob, p, err);
+        status = walk(blobs, prune_blob, p, err);
     ffai__names_free(&p->used);
     ffai__free(blobs);
     ffai__free(snapshots);
@@ -372,7 +414,7 @@ ffai_status ffai_hub_prune(uint64_t *freed, ffai_error *err)
     ffai__hub_settings settings;
     gathering g = {NULL, 0, 0};
     FFAI__TRY(ffai__hub_settings_read(&settings, err));
-    ffai_status status = gather(&g, settings.cache, err);
+    ffai_status status = each_name(settings.cache, add_model, &g, err);
     if (status == FFAI_OK)
         status = prune_all(freed, &settings, &g, err);
     ffai_hub_models_free(g.models, g.count);

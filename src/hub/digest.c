@@ -34,7 +34,7 @@ struct ffai__digest {
     chunk queue[QUEUE]; /* a ring, in the file's order */
     size_t first, queued;
     bool ending;
-    bool started;
+    bool started; /* false: no thread could be had, and all is taken at the end */
     pthread_t thread;
 };
 
@@ -133,11 +133,11 @@ ffai_status ffai__digest_new(ffai__digest **out, const ffai__hub_libraries *libr
     d->context = libraries->EVP_MD_CTX_new();
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->moved, NULL);
-    d->started = d->context && get_blocks(d) && begin(d, wanted, size) && ffai__thread_start(&d->thread, run, d) == 0;
-    if (!d->started) {
+    if (!d->context || !get_blocks(d) || !begin(d, wanted, size)) {
         ffai__digest_free(d);
-        return ffai__fail_memory(err, "a digest's thread", FFAI__DIGEST_BLOCK);
+        return ffai__fail_memory(err, "a digest", FFAI__DIGEST_BLOCK);
     }
+    d->started = ffai__thread_start(&d->thread, run, d) == 0;
     *out = d;
     return FFAI_OK;
 }
@@ -196,9 +196,13 @@ ffai_status ffai__digest_finish(ffai__digest *d, char found[65], ffai_error *err
 {
     unsigned char bytes[EVP_MAX_MD_SIZE];
     unsigned size = 0;
+    const bool alone = !d->started;
     end_thread(d);
+    if (alone)
+        run(d);
     if (d->error)
-        return ffai__fail(err, FFAI_E_IO, "a download cannot be read again: %s", strerror(d->error));
+        return ffai__fail(err, FFAI_E_IO, "cannot be read again: %s: it is downloaded anew next time",
+                          strerror(d->error));
     if (d->broken || !d->libraries->EVP_DigestFinal_ex(d->context, bytes, &size) || size > 32)
         return ffai__fail(err, FFAI_E_INTERNAL, "libcrypto gives no digest");
     for (unsigned i = 0; i < size; i++)

@@ -193,11 +193,11 @@ static ffai_status end_with_fault(fetch *f, const lane *l, ffai_error *err)
 }
 
 /* Signed addresses of a store beside the hub hold for some time only. */
-static bool has_expired(const fetch *f, const lane *l)
+static bool has_expired(const lane *l)
 {
     const long code = l->request.reply.code;
     return l->request.result == CURLE_OK && (code == 401 || code == 403 || code == 404 || code == 410) &&
-           !ffai__transfer_is_own(f->transfer, f->url);
+           !l->request.is_own;
 }
 
 static ffai_status turn(fetch *f, lane *l, ffai_error *err)
@@ -222,7 +222,7 @@ static ffai_status go_on(fetch *f, lane *l, ffai_error *err)
         return end_with_fault(f, l, err);
     if (ffai__request_is_redirect(&l->request))
         return turn(f, l, err);
-    if (has_expired(f, l)) {
+    if (has_expired(l)) {
         f->download->expired = true;
         return ffai__reply_refusal(&l->request, err);
     }
@@ -286,7 +286,12 @@ static ffai_status fetch_bytes(fetch *f, ffai_error *err)
 static ffai_status verify(fetch *f, ffai_error *err)
 {
     char found[65] = "";
-    FFAI__TRY(ffai__digest_finish(f->digest, found, err));
+    const ffai_status status = ffai__digest_finish(f->digest, found, err);
+    if (status == FFAI_E_IO) { /* a disk that cannot give it back */
+        f->part.spoiled = true;
+        return ffai__fail_in(err, status, "%.600s", f->part.path);
+    }
+    FFAI__TRY(status);
     if (strcmp(found, f->download->digest) == 0)
         return FFAI_OK;
     return ffai__fail(
@@ -303,8 +308,13 @@ static ffai_status fetch_and_verify(fetch *f, ffai_error *err)
         status = verify(f, err);
         if (status != FFAI_E_FORMAT)
             return status;
-        ffai_error ignored = FFAI_ERROR_INIT;
-        FFAI__TRY(forget(f, &ignored));
+        ffai_error why = FFAI_ERROR_INIT;
+        const ffai_status forgotten = forget(f, &why);
+        if (forgotten != FFAI_OK) {
+            if (err)
+                *err = why;
+            return forgotten;
+        }
     }
     return status;
 }
@@ -368,8 +378,7 @@ ffai_status ffai__download_run(ffai__transfer *t, ffai__download *download, cons
         status = ffai__part_file_finish(&f->part, path, err);
     else
         t->event.done -= t->event.file_done;
-    if (status == FFAI_E_FORMAT)
-        unlink(part_path);
+    f->part.spoiled = f->part.spoiled || status == FFAI_E_FORMAT;
     stop_lanes(f);
     for (int i = 0; i < f->count; i++)
         ffai__free(f->lanes[i].buffer);

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "pull.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -135,7 +134,8 @@ static ffai_status ask_head(pull *p, wanted *w, ffai_error *err)
 static ffai_status ask_file(pull *p, wanted *w, ffai_error *err)
 {
     p->transfer.event.file = w->name;
-    const int64_t there = ffai__snapshot_size(&p->snapshot, w->name);
+    int64_t there = -1;
+    FFAI__TRY(ffai__snapshot_size(&there, &p->snapshot, w->name, err));
     if (there >= 0) {
         w->size = there;
         return FFAI_OK;
@@ -189,11 +189,13 @@ static ffai_status check_disk(const pull *p, ffai_error *err)
             needed = UINT64_MAX;
     }
     if (statvfs(p->snapshot.repository, &disk) != 0)
-        return ffai__fail(err, FFAI_E_IO, "%.600s: %s", p->snapshot.repository, strerror(errno));
+        return ffai__cache_failure(p->snapshot.repository, "looked at", FFAI__HUB_CACHE_VARIABLE, err);
     const uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (needed <= available)
         return FFAI_OK;
-    return ffai__fail(err, FFAI_E_LIMIT, "%s: takes %.2f GB more on the disk, which has %.2f GB free: %.500s",
+    return ffai__fail(err, FFAI_E_LIMIT,
+                      "%s: takes %.2f GB more on the disk, which has %.2f GB free: %.500s: free some space there, or "
+                      "set " FFAI__HUB_CACHE_VARIABLE " to a folder on another disk",
                       p->repository->name, (double)needed / 1e9, (double)available / 1e9, p->snapshot.repository);
 }
 
@@ -236,7 +238,8 @@ static ffai_status bring(pull *p, wanted *w, ffai_error *err)
     int lock = -1;
     char *blob = ffai__snapshot_blob(&p->snapshot, w->digest);
     char *path = ffai__format("%s/%s.lock", p->snapshot.locks, w->digest);
-    ffai_status status = blob && path ? ffai__cache_make_folders(blob, err) : ffai__fail_memory(err, w->name, 0);
+    ffai_status status = blob && path ? ffai__cache_make_folders(blob, FFAI__HUB_CACHE_VARIABLE, err)
+                                      : ffai__fail_memory(err, w->name, 0);
     if (status == FFAI_OK)
         status = take_lock(p, &lock, path, err);
     if (status == FFAI_OK)
@@ -303,7 +306,7 @@ static ffai_status bring_model(pull *p, ffai_error *err)
 {
     FFAI__TRY(ask_listing(p, err));
     FFAI__TRY(ffai__listing_choose(&p->names, &p->listing, p->repository->name, p->repository->file, err));
-    FFAI__TRY(ffai__cache_make_folders(p->snapshot.folder, err));
+    FFAI__TRY(ffai__cache_make_folders(p->snapshot.folder, FFAI__HUB_CACHE_VARIABLE, err));
     FFAI__TRY(bring_unknown(p, err));
     if (ffai__names_have(&p->names, FFAI__HUB_INDEX)) {
         FFAI__TRY(read_index(p, err));

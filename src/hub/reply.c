@@ -149,8 +149,8 @@ ffai_status ffai__reply_refusal(const ffai__request *request, ffai_error *err)
     const long code = request->reply.code;
     if (request->too_long)
         return ffai__fail(err, FFAI_E_LIMIT, "%.300s: the reply is longer than any such reply can be", request->url);
-    if (request->body.failed)
-        return ffai__fail_memory(err, request->url, request->body.size);
+    if (request->short_of_memory || request->result == CURLE_OUT_OF_MEMORY)
+        return ffai__fail_memory(err, request->url, 0);
     if (request->result == CURLE_PEER_FAILED_VERIFICATION || request->result == CURLE_SSL_CACERT_BADFILE)
         return refuse_certificate(request, err);
     if (request->result != CURLE_OK)

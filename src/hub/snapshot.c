@@ -42,23 +42,39 @@ ffai_status ffai__snapshot_turn(ffai__snapshot *snapshot, const char *commit, ff
     return FFAI_OK;
 }
 
-/* What refs/REVISION says; anything but a commit counts as nothing. */
-static ffai_status read_ref(char commit[41], const ffai__snapshot *snapshot, const char *revision, ffai_error *err)
+static ffai_status failed(const char *path, const char *what, ffai_error *err)
 {
-    char *path = ffai__format("%s/refs/%s", snapshot->repository, revision);
+    return ffai__cache_failure(path, what, FFAI__HUB_CACHE_VARIABLE, err);
+}
+
+static ffai_status read_commit(char commit[41], const char *path, ffai_error *err)
+{
     char *text = NULL;
     size_t size = 0;
-    if (!path)
-        return ffai__fail_memory(err, revision, 0);
-    if (ffai__path_kind_of(path) == FFAI__PATH_FILE &&
-        ffai__file_read(&text, &size, path, REF_LIMIT, NULL) == FFAI_OK) {
+    const ffai_status status = ffai__file_read(&text, &size, path, REF_LIMIT, err);
+    if (status == FFAI_E_IO || status == FFAI_E_MEMORY)
+        return status;
+    if (status == FFAI_OK) {
         text[strcspn(text, " \r\n")] = 0;
         if (ffai__hub_is_sha1(text))
             memcpy(commit, text, 41);
     }
     ffai__free(text);
-    ffai__free(path);
     return FFAI_OK;
+}
+
+/* What refs/REVISION says; anything but a commit counts as nothing. */
+static ffai_status read_ref(char commit[41], const ffai__snapshot *snapshot, const char *revision, ffai_error *err)
+{
+    char *path = ffai__format("%s/refs/%s", snapshot->repository, revision);
+    if (!path)
+        return ffai__fail_memory(err, revision, 0);
+    const ffai__path_kind kind = ffai__path_kind_of(path);
+    ffai_status status = FFAI_OK;
+    if (kind == FFAI__PATH_FILE || kind == FFAI__PATH_UNKNOWN)
+        status = read_commit(commit, path, err);
+    ffai__free(path);
+    return status;
 }
 
 static ffai_status find_commit(ffai__snapshot *s, const ffai__repository *repository, ffai_error *err)
@@ -98,30 +114,42 @@ char *ffai__snapshot_blob(const ffai__snapshot *snapshot, const char *digest)
     return ffai__format("%s/blobs/%s", snapshot->repository, digest);
 }
 
-int64_t ffai__snapshot_size(const ffai__snapshot *snapshot, const char *file)
+ffai_status ffai__snapshot_size(int64_t *size, const ffai__snapshot *snapshot, const char *file, ffai_error *err)
 {
     struct stat info;
-    char *path = snapshot->folder ? ffai__snapshot_path(snapshot, file) : NULL;
-    const bool there = path && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    char *path = ffai__snapshot_path(snapshot, file);
+    ffai_status status = path ? FFAI_OK : ffai__fail_memory(err, file, 0);
+    *size = -1;
+    if (path && stat(path, &info) == 0)
+        *size = S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
+    else if (path && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        status = failed(path, "looked at", err);
     ffai__free(path);
-    return there ? (int64_t)info.st_size : -1;
+    return status;
 }
 
 /* --- what is missing --- */
 
-static void need(ffai__buffer *missing, const ffai__snapshot *s, const char *file)
+static ffai_status need(ffai__buffer *missing, const ffai__snapshot *s, const char *file, ffai_error *err)
 {
     enum { SHOWN_BYTES = 400 };
-    if (ffai__snapshot_size(s, file) < 0 && missing->size < SHOWN_BYTES)
+    int64_t size = -1;
+    FFAI__TRY(ffai__snapshot_size(&size, s, file, err));
+    if (size < 0 && missing->size < SHOWN_BYTES)
         ffai__buffer_format(missing, "%s%.100s", missing->size ? ", " : "", file);
+    return FFAI_OK;
 }
 
-static bool is_noted_absent(const ffai__snapshot *s, const char *file)
+static ffai_status is_noted_absent(bool *noted, const ffai__snapshot *s, const char *file, ffai_error *err)
 {
     char *path = ffai__format("%s/.no_exist/%s/%s", s->repository, s->commit, file);
-    const bool noted = path && ffai__path_kind_of(path) == FFAI__PATH_FILE;
+    if (!path)
+        return ffai__fail_memory(err, file, 0);
+    const ffai__path_kind kind = ffai__path_kind_of(path);
+    const ffai_status status = kind == FFAI__PATH_UNKNOWN ? failed(path, "looked at", err) : FFAI_OK;
+    *noted = kind == FFAI__PATH_FILE;
     ffai__free(path);
-    return noted;
+    return status;
 }
 
 ffai_status ffai__snapshot_read_index(ffai__names *shards, const ffai__snapshot *snapshot, const char *called,
@@ -139,12 +167,19 @@ ffai_status ffai__snapshot_read_index(ffai__names *shards, const ffai__snapshot 
     return status;
 }
 
+static ffai_status need_each(ffai__buffer *missing, const ffai__snapshot *s, const ffai__names *names, ffai_error *err)
+{
+    for (size_t i = 0; i < names->count; i++)
+        FFAI__TRY(need(missing, s, names->each[i], err));
+    return FFAI_OK;
+}
+
 static ffai_status need_indexed(ffai__buffer *missing, const ffai__snapshot *s, ffai_error *err)
 {
     ffai__names names = {NULL, 0, 0};
-    const ffai_status status = ffai__snapshot_read_index(&names, s, NULL, err);
-    for (size_t i = 0; i < names.count; i++)
-        need(missing, s, names.each[i]);
+    ffai_status status = ffai__snapshot_read_index(&names, s, NULL, err);
+    if (status == FFAI_OK)
+        status = need_each(missing, s, &names, err);
     ffai__names_free(&names);
     return status;
 }
@@ -152,39 +187,53 @@ static ffai_status need_indexed(ffai__buffer *missing, const ffai__snapshot *s, 
 static ffai_status need_parts(ffai__buffer *missing, const ffai__snapshot *s, const char *file, ffai_error *err)
 {
     ffai__names names = {NULL, 0, 0};
-    const ffai_status status = ffai__listing_add_parts(&names, file, err);
-    for (size_t i = 0; i < names.count && status == FFAI_OK; i++)
-        need(missing, s, names.each[i]);
+    ffai_status status = ffai__listing_add_parts(&names, file, err);
+    if (status == FFAI_OK)
+        status = need_each(missing, s, &names, err);
     ffai__names_free(&names);
     return status;
 }
 
-static void need_weights(ffai__buffer *missing, const ffai__snapshot *s)
+/* The files of weights in the snapshot's folder; one that is not there has none. */
+static ffai_status find_weights(ffai__names *out, const ffai__snapshot *s, ffai_error *err)
 {
     DIR *folder = opendir(s->folder);
-    bool found = false;
+    ffai_status status = FFAI_OK;
     const struct dirent *entry = NULL;
-    while (folder && (entry = readdir(folder))) {
-        if (ffai__hub_is_weights(entry->d_name)) {
-            found = true;
-            need(missing, s, entry->d_name);
-        }
+    if (!folder)
+        return errno == ENOENT ? FFAI_OK : failed(s->folder, "read", err);
+    while (status == FFAI_OK && (errno = 0, entry = readdir(folder))) {
+        if (ffai__hub_is_weights(entry->d_name))
+            status = ffai__names_add(out, entry->d_name, err);
     }
-    if (folder)
-        closedir(folder);
-    if (!found)
-        need(missing, s, "model.safetensors");
+    if (status == FFAI_OK && errno)
+        status = failed(s->folder, "read", err);
+    closedir(folder);
+    return status;
+}
+
+static ffai_status need_weights(ffai__buffer *missing, const ffai__snapshot *s, ffai_error *err)
+{
+    ffai__names names = {NULL, 0, 0};
+    ffai_status status = find_weights(&names, s, err);
+    if (status == FFAI_OK && names.count == 0)
+        status = ffai__names_add(&names, "model.safetensors", err);
+    if (status == FFAI_OK)
+        status = need_each(missing, s, &names, err);
+    ffai__names_free(&names);
+    return status;
 }
 
 static ffai_status need_all(ffai__buffer *missing, const ffai__snapshot *s, ffai_error *err)
 {
-    need(missing, s, "config.json");
-    if (!is_noted_absent(s, "tokenizer.json"))
-        need(missing, s, "tokenizer.json");
-    if (ffai__snapshot_size(s, FFAI__HUB_INDEX) >= 0)
-        return need_indexed(missing, s, err);
-    need_weights(missing, s);
-    return FFAI_OK;
+    bool noted = false;
+    int64_t index = -1;
+    FFAI__TRY(need(missing, s, "config.json", err));
+    FFAI__TRY(is_noted_absent(&noted, s, "tokenizer.json", err));
+    if (!noted)
+        FFAI__TRY(need(missing, s, "tokenizer.json", err));
+    FFAI__TRY(ffai__snapshot_size(&index, s, FFAI__HUB_INDEX, err));
+    return index >= 0 ? need_indexed(missing, s, err) : need_weights(missing, s, err);
 }
 
 ffai_status ffai__snapshot_check(const ffai__snapshot *snapshot, const ffai__repository *repository, ffai_error *err)
@@ -209,11 +258,6 @@ ffai_status ffai__snapshot_check(const ffai__snapshot *snapshot, const ffai__rep
 
 /* --- writing --- */
 
-static ffai_status failed(const char *path, ffai_error *err)
-{
-    return ffai__fail(err, FFAI_E_IO, "%.700s: cannot be written: %s", path, strerror(errno));
-}
-
 /* A name beside path that no other process uses at the same time. */
 static char *name_beside(const char *path)
 {
@@ -228,7 +272,7 @@ static ffai_status link_to(const char *path, const char *target, ffai_error *err
         return ffai__fail_memory(err, path, 0);
     (void)unlink(beside);
     if (symlink(target, beside) != 0 || rename(beside, path) != 0) {
-        status = failed(path, err);
+        status = failed(path, "written", err);
         (void)unlink(beside);
     }
     ffai__free(beside);
@@ -239,7 +283,8 @@ ffai_status ffai__snapshot_link(const ffai__snapshot *snapshot, const char *file
 {
     ffai__buffer target = FFAI__BUFFER_INIT;
     char *path = ffai__snapshot_path(snapshot, file);
-    ffai_status status = path ? ffai__cache_make_folders(path, err) : ffai__fail_memory(err, file, 0);
+    ffai_status status =
+        path ? ffai__cache_make_folders(path, FFAI__HUB_CACHE_VARIABLE, err) : ffai__fail_memory(err, file, 0);
     ffai__buffer_text(&target, "../../");
     for (const char *slash = strchr(file, '/'); slash; slash = strchr(slash + 1, '/'))
         ffai__buffer_text(&target, "../");
@@ -255,7 +300,7 @@ ffai_status ffai__snapshot_link(const ffai__snapshot *snapshot, const char *file
 /* At once: a reader sees the old text or the new one. */
 static ffai_status write_text(const char *path, const char *text, ffai_error *err)
 {
-    FFAI__TRY(ffai__cache_make_folders(path, err));
+    FFAI__TRY(ffai__cache_make_folders(path, FFAI__HUB_CACHE_VARIABLE, err));
     char *beside = name_beside(path);
     if (!beside)
         return ffai__fail_memory(err, path, 0);
@@ -263,7 +308,7 @@ static ffai_status write_text(const char *path, const char *text, ffai_error *er
     bool written = descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text);
     written = descriptor >= 0 && close(descriptor) == 0 && written;
     written = written && rename(beside, path) == 0;
-    const ffai_status status = written ? FFAI_OK : failed(path, err);
+    const ffai_status status = written ? FFAI_OK : failed(path, "written", err);
     if (!written)
         (void)unlink(beside);
     ffai__free(beside);
@@ -279,13 +324,21 @@ static ffai_status write_below(const ffai__snapshot *s, char *path, const char *
 
 ffai_status ffai__snapshot_note_absent(const ffai__snapshot *snapshot, const char *file, ffai_error *err)
 {
+    bool noted = false;
+    FFAI__TRY(is_noted_absent(&noted, snapshot, file, err));
+    if (noted)
+        return FFAI_OK;
     char *path = ffai__format("%s/.no_exist/%s/%s", snapshot->repository, snapshot->commit, file);
     return write_below(snapshot, path, "", err);
 }
 
 ffai_status ffai__snapshot_refer(const ffai__snapshot *snapshot, const char *revision, ffai_error *err)
 {
+    char known[41] = "";
     if (ffai__hub_is_sha1(revision))
         return FFAI_OK;
+    FFAI__TRY(read_ref(known, snapshot, revision, err));
+    if (strcmp(known, snapshot->commit) == 0)
+        return FFAI_OK; /* a cache that can only be read is as good as any then */
     return write_below(snapshot, ffai__format("%s/refs/%s", snapshot->repository, revision), snapshot->commit, err);
 }

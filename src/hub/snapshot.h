@@ -26,8 +26,8 @@ ffai_status ffai__snapshot_turn(ffai__snapshot *snapshot, const char *commit, ff
 
 /* The path of a file of it; free with ffai__free. NULL when memory is short. */
 char *ffai__snapshot_path(const ffai__snapshot *snapshot, const char *file);
-/* Its bytes, or -1 if it is not there. */
-int64_t ffai__snapshot_size(const ffai__snapshot *snapshot, const char *file);
+/* Its bytes, or -1 if it is not there. FFAI_E_IO where the disk does not tell. */
+ffai_status ffai__snapshot_size(int64_t *size, const ffai__snapshot *snapshot, const char *file, ffai_error *err);
 char *ffai__snapshot_blob(const ffai__snapshot *snapshot, const char *digest);
 
 /* The shards that its index names, added to *shards. In messages the index is `called` so, or, where that is NULL, by

@@ -20,58 +20,75 @@ double ffai__transfer_now(void)
 
 /* --- addresses --- */
 
-/* A part of an address, for ffai__free; NULL where it has none. */
-static char *url_part(const ffai__hub_libraries *l, const char *url, CURLUPart part)
+/* NULL: an address without it. */
+typedef struct address {
+    char *scheme, *host, *port, *user;
+} address;
+
+static void free_address(address *a)
+{
+    ffai__free(a->scheme);
+    ffai__free(a->host);
+    ffai__free(a->port);
+    ffai__free(a->user);
+}
+
+/* False when memory is short. */
+static bool copy_part(char **out, const ffai__hub_libraries *l, CURLU *parsed, CURLUPart part)
 {
     char *text = NULL;
-    CURLU *parsed = l->curl_url();
-    if (parsed && l->curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
-        (void)l->curl_url_get(parsed, part, &text, CURLU_DEFAULT_PORT);
-    char *copy = text ? ffai__strdup(text) : NULL;
+    const CURLUcode code = l->curl_url_get(parsed, part, &text, CURLU_DEFAULT_PORT);
+    *out = text ? ffai__strdup(text) : NULL;
     l->curl_free(text);
+    return code == CURLUE_OK ? *out != NULL : code != CURLUE_OUT_OF_MEMORY;
+}
+
+/* What is no address has no parts. Free it with free_address where this succeeds. */
+static ffai_status read_address(address *out, const ffai__hub_libraries *l, const char *url, ffai_error *err)
+{
+    address a = {NULL, NULL, NULL, NULL};
+    CURLU *parsed = l->curl_url();
+    const CURLUcode code = parsed ? l->curl_url_set(parsed, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+    bool read = code != CURLUE_OUT_OF_MEMORY;
+    if (code == CURLUE_OK)
+        read = copy_part(&a.scheme, l, parsed, CURLUPART_SCHEME) && copy_part(&a.host, l, parsed, CURLUPART_HOST) &&
+               copy_part(&a.port, l, parsed, CURLUPART_PORT) && copy_part(&a.user, l, parsed, CURLUPART_USER);
     l->curl_url_cleanup(parsed);
-    return copy;
+    if (read)
+        *out = a;
+    else
+        free_address(&a);
+    return read ? FFAI_OK : ffai__fail_memory(err, url, 0);
 }
 
-/* "scheme://host:port" */
-static char *origin_of(const ffai__hub_libraries *l, const char *url)
+static bool is_same(const char *a, const char *b)
 {
-    char *scheme = url_part(l, url, CURLUPART_SCHEME);
-    char *host = url_part(l, url, CURLUPART_HOST);
-    char *port = url_part(l, url, CURLUPART_PORT);
-    char *origin = scheme && host && port ? ffai__format("%s://%s:%s", scheme, host, port) : NULL;
-    ffai__free(scheme);
-    ffai__free(host);
-    ffai__free(port);
-    return origin;
-}
-
-bool ffai__transfer_is_own(const ffai__transfer *t, const char *url)
-{
-    char *origin = origin_of(t->libraries, url);
-    const bool own = origin && strcasecmp(origin, t->origin) == 0;
-    ffai__free(origin);
-    return own;
+    return a && b && strcasecmp(a, b) == 0;
 }
 
 /* NULL, or why an address may not be asked. */
-static const char *fault_of_url(const ffai__transfer *t, const char *url)
+static const char *fault_of(const ffai__transfer *t, const address *a)
 {
-    char *scheme = url_part(t->libraries, url, CURLUPART_SCHEME);
-    char *host = url_part(t->libraries, url, CURLUPART_HOST);
-    char *user = url_part(t->libraries, url, CURLUPART_USER);
-    const char *fault = NULL;
-    if (!scheme || !host)
-        fault = "is no address";
-    else if (user)
-        fault = "carries a user's name";
-    else if (strcmp(scheme, "https") != 0 &&
-             (strcmp(scheme, "http") != 0 || strncmp(t->origin, "http://", 7) != 0 || strcasecmp(host, t->host) != 0))
-        fault = "is not https";
-    ffai__free(scheme);
-    ffai__free(host);
-    ffai__free(user);
-    return fault;
+    if (!a->scheme || !a->host)
+        return "is no address";
+    if (a->user)
+        return "carries a user's name";
+    if (strcmp(a->scheme, "https") != 0 &&
+        (strcmp(a->scheme, "http") != 0 || strcmp(t->scheme, "http") != 0 || !is_same(a->host, t->host)))
+        return "is not https";
+    return NULL;
+}
+
+/* Whether a request's address may be asked, and whether it is the endpoint's own. *fault: NULL, or why not. */
+static ffai_status look_at_address(const char **fault, bool *is_own, const ffai__transfer *t, const char *url,
+                                   ffai_error *err)
+{
+    address a;
+    FFAI__TRY(read_address(&a, t->libraries, url, err));
+    *fault = fault_of(t, &a);
+    *is_own = is_same(a.scheme, t->scheme) && is_same(a.host, t->host) && is_same(a.port, t->port);
+    free_address(&a);
+    return FFAI_OK;
 }
 
 bool ffai__request_is_redirect(const ffai__request *request)
@@ -80,34 +97,42 @@ bool ffai__request_is_redirect(const ffai__request *request)
     return request->result == CURLE_OK && (code == 301 || code == 302 || code == 303 || code == 307 || code == 308);
 }
 
-/* Where a location leads from an address, for ffai__free. */
-static char *resolved(const ffai__hub_libraries *l, const char *url, const char *location)
+/* Where a location leads from an address, for ffai__free; NULL where that is no address. */
+static ffai_status resolve(char **out, const ffai__hub_libraries *l, const char *url, const char *location,
+                           ffai_error *err)
 {
     char *text = NULL;
     CURLU *parsed = l->curl_url();
-    if (parsed && l->curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        l->curl_url_set(parsed, CURLUPART_URL, location, 0) == CURLUE_OK)
-        (void)l->curl_url_get(parsed, CURLUPART_URL, &text, 0);
-    char *copy = text ? ffai__strdup(text) : NULL;
+    CURLUcode code = parsed ? l->curl_url_set(parsed, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+    if (code == CURLUE_OK)
+        code = l->curl_url_set(parsed, CURLUPART_URL, location, 0);
+    if (code == CURLUE_OK)
+        code = l->curl_url_get(parsed, CURLUPART_URL, &text, 0);
+    *out = text ? ffai__strdup(text) : NULL;
+    const bool short_of_memory = text ? !*out : code == CURLUE_OUT_OF_MEMORY;
     l->curl_free(text);
     l->curl_url_cleanup(parsed);
-    return copy;
+    return short_of_memory ? ffai__fail_memory(err, location, 0) : FFAI_OK;
 }
 
 ffai_status ffai__transfer_redirect(ffai__transfer *t, ffai__request *request, ffai_error *err)
 {
     const char *location = request->reply.location;
+    const char *fault = "is no address";
+    char *url = NULL;
     if (!location)
         return ffai__fail(err, FFAI_E_FORMAT, "%.300s: redirects (HTTP %ld) without saying where to", request->url,
                           request->reply.code);
     if (++request->redirects > MOST_REDIRECTS)
         return ffai__fail(err, FFAI_E_FORMAT, "%.300s: redirects more than %d times", request->url, MOST_REDIRECTS);
-    char *url = resolved(t->libraries, request->url, location);
-    const char *fault = url ? fault_of_url(t, url) : "is no address";
-    if (fault) {
+    FFAI__TRY(resolve(&url, t->libraries, request->url, location, err));
+    ffai_status status = url ? look_at_address(&fault, &request->is_own, t, url, err) : FFAI_OK;
+    if (status == FFAI_OK && fault)
+        status =
+            ffai__fail(err, FFAI_E_FORMAT, "%.300s: redirects to \"%.300s\", which %s", request->url, location, fault);
+    if (status != FFAI_OK) {
         ffai__free(url);
-        return ffai__fail(err, FFAI_E_FORMAT, "%.300s: redirects to \"%.300s\", which %s", request->url, location,
-                          fault);
+        return status;
     }
     ffai__free(request->url);
     request->url = url;
@@ -125,7 +150,8 @@ static size_t on_head(char *line, size_t size, size_t count, void *context)
         request->too_long = true;
         return 0;
     }
-    return ffai__reply_line(&request->reply, line, bytes) ? bytes : 0;
+    request->short_of_memory = !ffai__reply_line(&request->reply, line, bytes);
+    return request->short_of_memory ? 0 : bytes;
 }
 
 static bool keep_bytes(ffai__request *request, const char *bytes, size_t size)
@@ -134,7 +160,8 @@ static bool keep_bytes(ffai__request *request, const char *bytes, size_t size)
         request->too_long = true;
         return false;
     }
-    return ffai__buffer_append(&request->body, bytes, size);
+    request->short_of_memory = !ffai__buffer_append(&request->body, bytes, size);
+    return !request->short_of_memory;
 }
 
 /* Only what was asked for goes to the file; what a refusal says is not wanted. */
@@ -162,12 +189,11 @@ static bool add_fields(ffai__transfer *t, ffai__request *request)
     char *range = request->from >= 0
                       ? ffai__format("Range: bytes=%lld-%lld", (long long)request->from, (long long)request->to)
                       : NULL;
-    char *token = t->settings->token && ffai__transfer_is_own(t, request->url)
-                      ? ffai__format("Authorization: Bearer %s", t->settings->token)
-                      : NULL;
+    const bool known = t->settings->token && request->is_own;
+    char *token = known ? ffai__format("Authorization: Bearer %s", t->settings->token) : NULL;
     bool added = add_field(request, "Accept-Encoding: identity");
     added = added && (request->from < 0 || add_field(request, range));
-    added = added && (!token || add_field(request, token));
+    added = added && (!known || add_field(request, token));
     if (token)
         explicit_bzero(token, strlen(token));
     ffai__free(range);
@@ -225,7 +251,7 @@ static void forget_reply(ffai__request *request)
     stop(request);
     ffai__reply_reset(&request->reply);
     ffai__buffer_free(&request->body);
-    request->too_long = false;
+    request->too_long = request->short_of_memory = false;
     request->result = CURLE_OK;
     request->why[0] = 0;
 }
@@ -245,7 +271,8 @@ void ffai__request_free(ffai__request *request)
 ffai_status ffai__transfer_start(ffai__transfer *t, ffai__request *request, ffai_error *err)
 {
     const ffai__hub_libraries *l = t->libraries;
-    const char *fault = fault_of_url(t, request->url);
+    const char *fault = NULL;
+    FFAI__TRY(look_at_address(&fault, &request->is_own, t, request->url, err));
     if (fault)
         return ffai__fail(err, FFAI_E_ARGUMENT, "%.300s: %s", request->url, fault);
     request->transfer = t;
@@ -358,7 +385,7 @@ static bool is_passing(CURLcode result)
 static int worth_of(const ffai__transfer *t, const ffai__request *request)
 {
     const long code = request->reply.code;
-    if (request->too_long)
+    if (request->too_long || request->short_of_memory)
         return 0;
     if (is_unreachable(request->result))
         return t->settings->retries < 1 ? 0 : 1;
@@ -410,9 +437,22 @@ ffai_status ffai__transfer_fetch(ffai__transfer *t, ffai__request *request, bool
             continue;
         }
         FFAI__TRY(ffai__transfer_redirect(t, request, err));
-        if (own_alone && !ffai__transfer_is_own(t, request->url))
+        if (own_alone && !request->is_own)
             return FFAI_OK;
     }
+}
+
+static ffai_status read_endpoint(ffai__transfer *t, ffai_error *err)
+{
+    address a;
+    FFAI__TRY(read_address(&a, t->libraries, t->settings->endpoint, err));
+    t->scheme = a.scheme;
+    t->host = a.host;
+    t->port = a.port;
+    ffai__free(a.user);
+    if (!t->scheme || !t->host || !t->port)
+        return ffai__fail(err, FFAI_E_ARGUMENT, "hub: HF_ENDPOINT: \"%.200s\" is no address", t->settings->endpoint);
+    return FFAI_OK;
 }
 
 ffai_status ffai__transfer_open(ffai__transfer *t, const ffai__hub_settings *settings, const ffai_hub_options *options,
@@ -422,10 +462,7 @@ ffai_status ffai__transfer_open(ffai__transfer *t, const ffai__hub_settings *set
     if (options)
         t->options = *options;
     FFAI__TRY(ffai__hub_libraries_load(&t->libraries, err));
-    t->origin = origin_of(t->libraries, settings->endpoint);
-    t->host = url_part(t->libraries, settings->endpoint, CURLUPART_HOST);
-    if (!t->origin || !t->host)
-        return ffai__fail(err, FFAI_E_ARGUMENT, "hub: HF_ENDPOINT: \"%.200s\" is no address", settings->endpoint);
+    FFAI__TRY(read_endpoint(t, err));
     t->multi = t->libraries->curl_multi_init();
     return t->multi ? FFAI_OK : ffai__fail_memory(err, "curl", 0);
 }
@@ -434,7 +471,8 @@ void ffai__transfer_close(ffai__transfer *t)
 {
     if (t->multi)
         t->libraries->curl_multi_cleanup(t->multi);
-    ffai__free(t->origin);
+    ffai__free(t->scheme);
     ffai__free(t->host);
+    ffai__free(t->port);
     *t = (ffai__transfer){0};
 }

@@ -33,7 +33,8 @@ typedef struct ffai__request {
     struct ffai__transfer *transfer;
     CURL *easy;
     struct curl_slist *fields;
-    bool running, too_long;
+    bool running, too_long, short_of_memory;
+    bool is_own; /* url is on the endpoint's own scheme, host and port; known once it was sent or redirected */
     int redirects;
     /* what came */
     CURLcode result;
@@ -53,8 +54,8 @@ typedef struct ffai__transfer {
     ffai_hub_options options;
     ffai_hub_event event; /* handed to options.on_event */
     CURLM *multi;
-    char *origin, *host; /* of the endpoint */
-    double told;         /* when on_event was last called */
+    char *scheme, *host, *port; /* of the endpoint */
+    double told;                /* when on_event was last called */
     bool cancelled;
 } ffai__transfer;
 
@@ -80,8 +81,6 @@ ffai_status ffai__transfer_tell(ffai__transfer *t, ffai_error *err);
 bool ffai__request_is_redirect(const ffai__request *request);
 /* Turn to where the reply says. FFAI_E_FORMAT after too many turns or for an address that may not be asked. */
 ffai_status ffai__transfer_redirect(ffai__transfer *t, ffai__request *request, ffai_error *err);
-/* Whether an address is on the endpoint's own scheme, host and port. */
-bool ffai__transfer_is_own(const ffai__transfer *t, const char *url);
 
 /* After a request that ended without what was asked: wait before another attempt, the tries-th (from 0) in a row;
  * or the error, where another attempt makes no sense or there were enough. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { DESCRIPTORS = 1024 };
@@ -217,13 +218,34 @@ WRAP(ssize_t, read, int descriptor, void *bytes, size_t size)
     return fails(CALLS_READ, EIO) ? -1 : REAL(read)(descriptor, bytes, size);
 }
 
+WRAP(ssize_t, pread, int descriptor, void *bytes, size_t size, off_t offset)
+{
+    return fails(CALLS_READ, EIO) ? -1 : REAL(pread)(descriptor, bytes, size, offset);
+}
+
 WRAP(ssize_t, write, int descriptor, const void *bytes, size_t size)
 {
     return fails(CALLS_WRITE, ENOSPC) ? -1 : REAL(write)(descriptor, bytes, size);
 }
 
+WRAP(ssize_t, pwrite, int descriptor, const void *bytes, size_t size, off_t offset)
+{
+    return fails(CALLS_WRITE, ENOSPC) ? -1 : REAL(pwrite)(descriptor, bytes, size, offset);
+}
+
+WRAP(int, ftruncate, int descriptor, off_t size)
+{
+    return fails(CALLS_WRITE, EDQUOT) ? -1 : REAL(ftruncate)(descriptor, size);
+}
+
 /* Not done at all: it would take most of the tests' time. */
 WRAP(int, fsync, int descriptor)
+{
+    (void)descriptor;
+    return fails(CALLS_WRITE, EIO) ? -1 : 0;
+}
+
+WRAP(int, fdatasync, int descriptor)
 {
     (void)descriptor;
     return fails(CALLS_WRITE, EIO) ? -1 : 0;
@@ -236,7 +258,12 @@ WRAP(int, rename, const char *from, const char *to)
 
 WRAP(int, mkdir, const char *path, mode_t mode)
 {
-    return fails(CALLS_WRITE, ENOSPC) ? -1 : REAL(mkdir)(path, mode);
+    return fails(CALLS_WRITE, EROFS) ? -1 : REAL(mkdir)(path, mode);
+}
+
+WRAP(int, symlink, const char *target, const char *path)
+{
+    return fails(CALLS_WRITE, EACCES) ? -1 : REAL(symlink)(target, path);
 }
 
 WRAP(int, stat, const char *path, struct stat *info)
@@ -247,6 +274,16 @@ WRAP(int, stat, const char *path, struct stat *info)
 WRAP(int, fstat, int descriptor, struct stat *info)
 {
     return fails(CALLS_READ, EIO) ? -1 : REAL(fstat)(descriptor, info);
+}
+
+WRAP(int, lstat, const char *path, struct stat *info)
+{
+    return fails(CALLS_READ, EIO) ? -1 : REAL(lstat)(path, info);
+}
+
+WRAP(int, statvfs, const char *path, struct statvfs *info)
+{
+    return fails(CALLS_READ, EIO) ? -1 : REAL(statvfs)(path, info);
 }
 
 WRAP(FILE *, fopen, const char *path, const char *mode)

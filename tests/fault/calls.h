@@ -11,7 +11,7 @@
 typedef enum {
     CALLS_ALLOCATION, /* malloc and its kin, anonymous mmap, memfd_create, open_memstream */
     CALLS_READ,       /* open, read, stat, readdir and mmap of a file */
-    CALLS_WRITE,      /* open for writing, write, fsync, close, rename, mkdir */
+    CALLS_WRITE,      /* open for writing, write, ftruncate, fsync, close, rename, mkdir, symlink */
     CALLS_THREAD,     /* pthread_create */
     CALLS_LOCK,       /* pthread_mutex_lock: counted, never failed */
     CALLS_KINDS

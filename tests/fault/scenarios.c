@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "calls.h"
 #include "checkpoint.h"
+#include "hub_scenarios.h"
 #include "synthetic.h"
 
 #define GOLDEN     FFAI_SOURCE_DIR "/tests/golden/"
@@ -27,17 +28,6 @@
         if (status_ != FFAI_OK)                                                                                        \
             return status_;                                                                                            \
     } while (0)
-
-static void add(digest *d, const void *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        d->hash = (d->hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
-}
-
-static void add_text(digest *d, const char *text)
-{
-    add(d, text, strlen(text) + 1);
-}
 
 /* --- loading --- */
 
@@ -549,6 +539,15 @@ const scenario scenarios[] = {
      .tear_down = remove_folder,
      .left_behind = destination_left},
     {.name = "compare_models", .run = compare_models},
+    {.name = "pull",
+     .set_up = hub_begin,
+     .run = hub_pull,
+     .tear_down = hub_end,
+     .left_behind = hub_left,
+     .advice = "set HF_HUB_CACHE to a folder"},
+    {.name = "find", .set_up = hub_begin_pulled, .run = hub_find, .tear_down = hub_end},
+    {.name = "list_hub", .set_up = hub_begin_pulled, .run = hub_list, .tear_down = hub_end},
+    {.name = "prune_hub", .set_up = hub_begin_pulled, .run = hub_prune, .tear_down = hub_end, .left_behind = hub_left},
     {.name = "inspect", .run = inspect},
     {.name = "inspect_as_json", .run = inspect_as_json},
     {.name = "list", .run = list},

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <ffai/ffai.h>
 
@@ -11,6 +12,17 @@
 typedef struct {
     uint64_t hash;
 } digest;
+
+static inline void add(digest *d, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        d->hash = (d->hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
+}
+
+static inline void add_text(digest *d, const char *text)
+{
+    add(d, text, strlen(text) + 1);
+}
 
 typedef struct scenario {
     const char *name;
@@ -21,6 +33,8 @@ typedef struct scenario {
     ffai_status (*run)(digest *result, ffai_error *err);
     /* After a run that failed: what it left behind outside memory; NULL if all is well. May be NULL. */
     const char *(*left_behind)(void);
+    /* What an error says where writing failed; NULL: nothing in particular. */
+    const char *advice;
 } scenario;
 
 extern const scenario scenarios[];

@@ -69,6 +69,8 @@ static const char *judge(const scenario *s, calls_kind kind, ffai_status status,
         return "the error is not filled";
     if (status != FFAI_OK && kind == CALLS_THREAD && !strstr(err->message, ": ask for fewer"))
         return "the message does not say what to do";
+    if (status != FFAI_OK && kind == CALLS_WRITE && s->advice && !strstr(err->message, s->advice))
+        return "the message does not say what to do";
     if (calls_live_memory() != memory)
         return "memory is lost";
     if (calls_live_handles() != handles)

@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc.h"
+#include "download.h"
 #include "hub_server.h"
 #include "part_file.h"
 #include "pull.h"
@@ -454,6 +456,144 @@ static void a_killed_process_leaves_what_another_goes_on_with(void **state)
     free(big);
 }
 
+/* --- the disk --- */
+
+/* As on a disk that fills while it is written: no file may grow from here on. */
+static bool fill_the_disk(void *context, const ffai_hub_event *event)
+{
+    (void)context;
+    const struct rlimit none = {4096, RLIM_INFINITY};
+    if (strcmp(event->file, "model.safetensors") == 0 && event->file_done > 0)
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    return true;
+}
+
+static void a_disk_that_fills_keeps_what_came(void **state)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    char *path = NULL;
+    char *big = make_big();
+    struct rlimit before;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    begin_big(big);
+    server.target = BODY;
+    server.amount = 3 << 20;
+    server.times = -1;
+    server.fault = FAULT_CUT_STALL;
+    const ffai_hub_options options = {.on_event = fill_the_disk};
+    const ffai_status status = pull_with("org/model", &options, &path, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(status, FFAI_E_IO);
+    assert_non_null(strstr(err.message, ".ffai-part: cannot be written: "));
+    assert_non_null(strstr(err.message, ": free some space there, or set HF_HUB_CACHE to a folder on another disk"));
+    check_cache();
+    server.fault = FAULT_NONE;
+    const int64_t sent = server.bytes_sent;
+    assert_int_equal(pull(&err), FFAI_OK);
+    assert_true(server.bytes_sent - sent < BIG);
+    expect_file("model.safetensors", big, BIG);
+    end();
+    free(big);
+}
+
+/* A blob of the model, and its name while it was not whole. */
+static void name_blob(char blob[512], char part[512])
+{
+    snprintf(blob, 512, "%s/models--org--model/blobs/%s", folder, server.files[server.num_files - 1].digest);
+    snprintf(part, 512, "%.490s" FFAI__PART_SUFFIX, blob);
+}
+
+/* As where a process was killed between the last byte and the name. */
+static void what_lacked_its_name_alone_is_not_fetched_again(void **state)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    char blob[512], part[512];
+    (void)state;
+    begin();
+    assert_int_equal(pull(&err), FFAI_OK);
+    name_blob(blob, part);
+    assert_int_equal(rename(blob, part), 0);
+    const int bodies = server.bodies;
+    assert_int_equal(pull(&err), FFAI_OK);
+    assert_int_equal(server.bodies, bodies);
+    expect_model();
+    assert_int_equal(rename(blob, part), 0);
+    FILE *file = fopen(part, "r+b");
+    assert_true(file && fputc('!', file) == '!' && fclose(file) == 0);
+    assert_int_equal(pull(&err), FFAI_OK); /* its digest shows that it is another */
+    assert_int_equal(server.bodies, bodies + 1);
+    expect_model();
+    end();
+}
+
+static void a_cache_that_cannot_be_made_is_named(void **state)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    char cache[128];
+    (void)state;
+    begin();
+    snprintf(cache, sizeof cache, "%s/file", folder);
+    FILE *file = fopen(cache, "w");
+    assert_true(file && fclose(file) == 0);
+    snprintf(cache, sizeof cache, "%s/file/hub", folder);
+    settings.cache = cache;
+    assert_int_equal(pull(&err), FFAI_E_IO);
+    assert_non_null(strstr(err.message, cache));
+    assert_non_null(strstr(err.message, ": set HF_HUB_CACHE to a folder you can write"));
+    end();
+}
+
+static int make_read_only(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void)info;
+    (void)place;
+    return kind == FTW_SL ? 0 : chmod(path, kind == FTW_D || kind == FTW_DP ? 0555 : 0444);
+}
+
+static int make_writable(const char *path, const struct stat *info, int kind, struct FTW *place)
+{
+    (void)info;
+    (void)place;
+    return kind == FTW_SL ? 0 : chmod(path, 0755);
+}
+
+/* By somebody whom permissions bind. */
+static int pull_as_nobody(ffai_status wanted, const char *message)
+{
+    const pid_t child = fork();
+    int status = 1;
+    if (child == 0) {
+        ffai_error err = FFAI_ERROR_INIT;
+        if (geteuid() == 0 && setuid(65534) != 0)
+            _exit(2);
+        const ffai_status got = pull(&err);
+        if (got != wanted || !strstr(err.message, message))
+            print_message("status %d, \"%s\"\n", (int)got, err.message);
+        _exit(got == wanted && strstr(err.message, message) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void a_cache_that_can_only_be_read_serves_what_it_has(void **state)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    (void)state;
+    begin();
+    assert_int_equal(pull(&err), FFAI_OK);
+    assert_int_equal(nftw(folder, make_read_only, 16, FTW_PHYS), 0);
+    assert_int_equal(pull_as_nobody(FFAI_OK, ""), 0);
+    add_text("generation_config.json", "{}");
+    assert_int_equal(pull_as_nobody(FFAI_E_IO, ": set HF_HUB_CACHE to a folder you can write"), 0);
+    check_cache();
+    assert_int_equal(nftw(folder, make_writable, 16, FTW_PHYS), 0);
+    assert_int_equal(pull(&err), FFAI_OK);
+    expect_model();
+    end();
+}
+
 /* --- processes --- */
 
 static void two_processes_download_a_file_once(void **state)
@@ -722,6 +862,10 @@ int main(void)
         cmocka_unit_test(a_range_of_another_place_is_refused),
         cmocka_unit_test(cancelling_keeps_what_came),
         cmocka_unit_test(a_killed_process_leaves_what_another_goes_on_with),
+        cmocka_unit_test(a_disk_that_fills_keeps_what_came),
+        cmocka_unit_test(what_lacked_its_name_alone_is_not_fetched_again),
+        cmocka_unit_test(a_cache_that_cannot_be_made_is_named),
+        cmocka_unit_test(a_cache_that_can_only_be_read_serves_what_it_has),
         cmocka_unit_test(two_processes_download_a_file_once),
         cmocka_unit_test(a_lock_of_another_tool_is_waited_for),
         cmocka_unit_test(the_token_goes_to_the_hub_alone),
