@@ -16,6 +16,8 @@ typedef struct command {
     size_t settings_size;
     /* What the table cannot say, before any file is opened: EXIT_OK, or EXIT_USAGE after a report. May be NULL. */
     int (*check)(const void *settings);
+    /* What is to be refused before a model is downloaded for it. May be NULL. */
+    ffai_status (*prepare)(const void *settings, ffai_error *err);
     /* Results go to out; a failure is reported, and output failures are noticed, by the caller. */
     ffai_status (*run)(output *out, const void *settings, ffai_error *err);
 } command;

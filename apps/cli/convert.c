@@ -70,6 +70,12 @@ static int check(const void *settings)
     return EXIT_OK;
 }
 
+static ffai_status prepare(const void *settings, ffai_error *err)
+{
+    const convert_settings *s = settings;
+    return ffai_convert_check_destination(s->destination.text, s->force.given, err);
+}
+
 static bool on_progress(void *context, double fraction)
 {
     progress_show(context, fraction);
@@ -157,5 +163,6 @@ const command command_convert = {
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(convert_settings),
     .check = check,
+    .prepare = prepare,
     .run = run,
 };

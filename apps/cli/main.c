@@ -51,7 +51,9 @@ static int run_command(output *out, const command *c, void *settings)
 {
     ffai_error err = FFAI_ERROR_INIT;
     interrupt_watch();
-    ffai_status status = find_models(c, settings, &err);
+    ffai_status status = c->prepare ? c->prepare(settings, &err) : FFAI_OK;
+    if (status == FFAI_OK)
+        status = find_models(c, settings, &err);
     if (status == FFAI_OK)
         status = c->run(out, settings, &err);
     if (status == FFAI_OK || (status == FFAI_E_CANCELLED && out->error))

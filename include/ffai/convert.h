@@ -62,6 +62,10 @@ typedef struct ffai_convert_options {
 FFAI_API ffai_status ffai_convert(const char *destination, const char *source, const ffai_convert_options *options,
                                   ffai_error *err);
 
+/** Whether ffai_convert would write to `destination`: FFAI_E_ARGUMENT where it exists and may not be replaced,
+ * FFAI_E_IO where it cannot be looked at. For whoever has to bring the source first. */
+FFAI_API ffai_status ffai_convert_check_destination(const char *destination, bool overwrite, ffai_error *err);
+
 /** What two models say of the same text. */
 typedef struct ffai_comparison {
     size_t positions;        /**< tokens that were foretold */

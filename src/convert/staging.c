@@ -170,17 +170,31 @@ static ffai_status make_locked_folder(ffai__staging *staging, ffai_error *err)
     return ffai__fail(err, FFAI_E_IO, "%s: a folder beside it cannot be locked", staging->destination);
 }
 
-ffai_status ffai__staging_open(ffai__staging *staging, const char *destination, bool overwrite, ffai_error *err)
+/* Without slashes at the end. */
+static ffai_status copy_name(char **out, const char *destination, ffai_error *err)
 {
     size_t length = strlen(destination);
     while (length > 1 && destination[length - 1] == '/')
         length--;
-    *staging = (ffai__staging){.destination = NULL};
     if (length == 0)
         return ffai__fail(err, FFAI_E_ARGUMENT, "the destination's name is empty");
-    staging->destination = ffai__strndup(destination, length);
-    if (!staging->destination)
-        return ffai__fail_memory(err, destination, length);
+    *out = ffai__strndup(destination, length);
+    return *out ? FFAI_OK : ffai__fail_memory(err, destination, length);
+}
+
+ffai_status ffai__staging_check(const char *destination, bool overwrite, ffai_error *err)
+{
+    char *name = NULL;
+    FFAI__TRY(copy_name(&name, destination, err));
+    const ffai_status status = check_replaceable(name, overwrite, err);
+    ffai__free(name);
+    return status;
+}
+
+ffai_status ffai__staging_open(ffai__staging *staging, const char *destination, bool overwrite, ffai_error *err)
+{
+    *staging = (ffai__staging){.destination = NULL};
+    FFAI__TRY(copy_name(&staging->destination, destination, err));
     FFAI__TRY(check_replaceable(staging->destination, overwrite, err));
     remove_abandoned(staging->destination);
     return make_locked_folder(staging, err);

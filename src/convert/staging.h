@@ -15,6 +15,8 @@ typedef struct ffai__staging {
     bool committed;
 } ffai__staging; /* all zero: nothing yet */
 
+/* FFAI_E_ARGUMENT for a destination that may not be replaced. */
+ffai_status ffai__staging_check(const char *destination, bool overwrite, ffai_error *err);
 /* Refuses a destination that may not be replaced, removes what processes that were killed left beside it, and makes
  * the folder. Free with ffai__staging_free in any case. */
 ffai_status ffai__staging_open(ffai__staging *staging, const char *destination, bool overwrite, ffai_error *err);

@@ -4,6 +4,7 @@
 #include "calibration.h"
 #include "convert.h"
 #include "engine.h"
+#include "staging.h"
 
 static ffai_status find_dtype(ffai__convert_dtype *dtype, const char *name, ffai_error *err)
 {
@@ -132,6 +133,11 @@ static ffai_status read_options(ffai__convert_options *inner, job *j, ffai_error
     inner->calibration_context = j;
     j->calibrating = inner->method == FFAI__CONVERT_CALIBRATED ? 0.5 : 0;
     return FFAI_OK;
+}
+
+ffai_status ffai_convert_check_destination(const char *destination, bool overwrite, ffai_error *err)
+{
+    return ffai__staging_check(destination, overwrite, err);
 }
 
 ffai_status ffai_convert(const char *destination, const char *source, const ffai_convert_options *options,

@@ -1,4 +1,4 @@
-/* Downloaded models, from a cache that is made by hand: no hub is asked. */
+/* Models of a hub: from a cache that is made by hand, and from a hub on loopback. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "hub_server.h"
 #include "json_reading.h"
 #include "process.h"
 
@@ -92,6 +93,95 @@ static void a_model_in_the_cache_is_converted_by_its_name(void)
     outcome_release(&o);
 }
 
+#define GGUF "tests/golden/gguf/Q8_0.gguf"
+
+static hub_server server;
+static char *contents[4];
+
+static void serve_file(const char *name, const char *source, bool large)
+{
+    struct stat info;
+    char path[1024];
+    char **bytes = &contents[server.num_files];
+    *bytes = read_source(source);
+    snprintf(path, sizeof path, "%s/%s", FFAI_SOURCE_DIR, source);
+    if (CHECK(*bytes && stat(path, &info) == 0))
+        hub_server_add(&server, name, *bytes, (size_t)info.st_size, large);
+}
+
+/* A hub with the fixture as org/model, a GGUF file beside it, and an empty cache. */
+static bool begin_hub(const char *name)
+{
+    char endpoint[64];
+    server = (hub_server){.times = 0};
+    if (!CHECK(hub_server_start(&server)))
+        return false;
+    serve_file("config.json", MODEL "/config.json", false);
+    serve_file("tokenizer.json", MODEL "/tokenizer.json", false);
+    serve_file("model.safetensors", MODEL "/model.safetensors", true);
+    serve_file("q/small.gguf", GGUF, true);
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", server.port);
+    setenv("HF_ENDPOINT", endpoint, 1);
+    setenv("HF_HUB_CACHE", scratch(name), 1);
+    setenv("HF_HUB_OFFLINE", "0", 1);
+    return true;
+}
+
+static void end_hub(void)
+{
+    hub_server_stop(&server);
+    for (size_t i = 0; i < server.num_files; i++)
+        free(contents[i]);
+    setenv("HF_HUB_OFFLINE", "1", 1);
+    unsetenv("HF_ENDPOINT");
+}
+
+static void check_converted(const char *source, const char *direct)
+{
+    char folder[512];
+    outcome o, a, b;
+    snprintf(folder, sizeof folder, "%s", scratch("hub-served"));
+    RUN(o, NULL, "convert", "--force", source, folder);
+    CHECK_OUTCOME(o, 0, NULL);
+    RUN(a, NULL, "generate", "-m", folder, "--tokens", "1,2,3", "-n", "3", "--temp", "0");
+    RUN(b, NULL, "generate", "-m", direct, "--tokens", "1,2,3", "-n", "3", "--temp", "0");
+    CHECK_OUTCOME(a, 0, NULL);
+    CHECK(a.out_size > 0 && strcmp(a.out, b.out) == 0);
+    outcome_release(&o);
+    outcome_release(&a);
+    outcome_release(&b);
+}
+
+static void a_revision_or_a_file_of_a_repository_is_converted(void)
+{
+    if (!begin_hub("hub-revisions"))
+        return;
+    check_converted("org/model@refs/pr/1", MODEL);
+    check_converted("org/model@" HUB_COMMIT ":q/small.gguf", GGUF);
+    check_converted("org/model:q/small.gguf", GGUF);
+    CHECK(server.bodies == 4); /* each file once */
+    end_hub();
+}
+
+static void a_destination_that_exists_is_refused_before_the_download(void)
+{
+    char file[600];
+    outcome o;
+    if (!begin_hub("hub-refused"))
+        return;
+    const char *folder = scratch("hub-taken");
+    snprintf(file, sizeof file, "%s/notes", folder);
+    CHECK(mkdir(folder, 0777) == 0 && mkdir(file, 0777) == 0);
+    RUN(o, NULL, "convert", "org/model", folder);
+    CHECK_OUTCOME(o, 1, "exists and is not empty");
+    outcome_release(&o);
+    RUN(o, NULL, "convert", "--force", "org/model", folder);
+    CHECK_OUTCOME(o, 1, "will not be overwritten");
+    outcome_release(&o);
+    CHECK(server.requests == 0);
+    end_hub();
+}
+
 static void offline_what_is_missing_is_named(void)
 {
     outcome o;
@@ -157,6 +247,8 @@ static void bad_names_are_refused(void)
 static const test tests[] = {
     TEST(a_model_in_the_cache_runs_by_its_name),
     TEST(a_model_in_the_cache_is_converted_by_its_name),
+    TEST(a_revision_or_a_file_of_a_repository_is_converted),
+    TEST(a_destination_that_exists_is_refused_before_the_download),
     TEST(offline_what_is_missing_is_named),
     TEST(the_cache_is_listed_pruned_and_emptied),
     TEST(bad_names_are_refused),

@@ -12,9 +12,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../own_folder.h"
@@ -401,6 +403,37 @@ static void what_a_killed_conversion_left_is_removed_and_what_is_being_written_s
     rmdir(other);
 }
 
+static bool die_at(void *context, uint64_t done, uint64_t total)
+{
+    counter *c = context;
+    (void)done;
+    (void)total;
+    if (++c->calls == c->until)
+        raise(SIGKILL);
+    return true;
+}
+
+static void a_killed_conversion_leaves_nothing_that_looks_complete(void **state)
+{
+    (void)state;
+    bool killed = true;
+    for (int until = 1; killed; until++) {
+        counter some = {0, until, 0, 0};
+        ffai__convert_options options = FFAI__CONVERT_OPTIONS_INIT;
+        int status = 1;
+        options.progress = die_at;
+        options.context = &some;
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(ffai__convert(DATA "smollm.gguf", destination, &options, NULL) != FFAI_OK);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        killed = WIFSIGNALED(status);
+        assert_true(until > 1 || killed);
+        assert_true(killed || status == 0);
+        assert_int_equal(access(destination, F_OK) == 0, !killed);
+    }
+}
+
 static void a_failed_conversion_leaves_what_was_there(void **state)
 {
     (void)state;
@@ -476,6 +509,7 @@ int main(void)
         IN_FOLDER(several_templates_are_a_list_again),
         IN_FOLDER(further_files_of_a_tokenizer_come_along),
         IN_FOLDER(a_cancelled_conversion_leaves_nothing),
+        IN_FOLDER(a_killed_conversion_leaves_nothing_that_looks_complete),
         IN_FOLDER(what_a_killed_conversion_left_is_removed_and_what_is_being_written_stays),
         IN_FOLDER(a_failed_conversion_leaves_what_was_there),
         IN_FOLDER(only_a_checkpoints_folder_is_overwritten_and_only_when_asked),
