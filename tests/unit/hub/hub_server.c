@@ -171,6 +171,33 @@ static bool misbehave(const connection *c, hub_fault fault)
     }
 }
 
+static bool send_json(const connection *c, const char *body, int size)
+{
+    return send_text(c->socket, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+                     size) &&
+           send_bytes(c->socket, body, (size_t)size);
+}
+
+/* What Hugging Face's tools ask for beside it: the same files with sizes and digests. */
+static bool send_tree(const connection *c)
+{
+    const hub_server *s = c->server;
+    char body[8192];
+    int size = snprintf(body, sizeof body, "[");
+    for (size_t i = 0; i < s->num_files; i++) {
+        const hub_file *f = &s->files[i];
+        size += snprintf(body + size, sizeof body - (size_t)size,
+                         "%s{\"type\": \"file\", \"path\": \"%s\", \"size\": %zu, \"oid\": \"%.40s\"", i ? ", " : "",
+                         f->name, f->size, f->digest);
+        if (f->large)
+            size += snprintf(body + size, sizeof body - (size_t)size,
+                             ", \"lfs\": {\"oid\": \"%s\", \"size\": %zu, \"pointerSize\": 134}", f->digest, f->size);
+        size += snprintf(body + size, sizeof body - (size_t)size, "}");
+    }
+    size += snprintf(body + size, sizeof body - (size_t)size, "]");
+    return send_json(c, body, size);
+}
+
 static bool send_listing(const connection *c)
 {
     const hub_server *s = c->server;
@@ -180,8 +207,7 @@ static bool send_listing(const connection *c)
         size += snprintf(body + size, sizeof body - (size_t)size, "%s{\"rfilename\": \"%s\"}", i ? ", " : "",
                          s->files[i].name);
     size += snprintf(body + size, sizeof body - (size_t)size, "]}");
-    return send_text(c->socket, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size) &&
-           send_bytes(c->socket, body, (size_t)size);
+    return send_json(c, body, size);
 }
 
 static bool send_not_found(const connection *c)
@@ -287,6 +313,9 @@ static bool answer(connection *c, const asked *a)
         strcmp(a->path, "/api/models/org/model/revision/refs%2Fpr%2F1") == 0 ||
         strcmp(a->path, "/api/models/org/model/revision/" HUB_COMMIT) == 0)
         return send_listing(c);
+    static const char tree[] = "/api/models/org/model/tree/" HUB_COMMIT;
+    if (strncmp(a->path, tree, sizeof tree - 1) == 0)
+        return send_tree(c);
     if (!own)
         return send_not_found(c);
     if (own->large || strcmp(a->method, "HEAD") == 0)

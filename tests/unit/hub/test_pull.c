@@ -700,6 +700,50 @@ static void a_hub_that_is_not_there_is_named(void **state)
     end();
 }
 
+static void expect_link(const char *name, const char *target, const char *digest)
+{
+    char path[512], wanted[128], found[128] = "";
+    snprintf(path, sizeof path, "%s/models--org--model/snapshots/" HUB_COMMIT "/%s", folder, name);
+    snprintf(wanted, sizeof wanted, "%s%s", target, digest);
+    assert_true(readlink(path, found, sizeof found - 1) > 0);
+    assert_string_equal(found, wanted);
+}
+
+static void expect_text(const char *below, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/models--org--model/%s", folder, below);
+    assert_true(file_is(path, text, strlen(text)));
+}
+
+/* As huggingface_hub's documentation of its cache has it; tools/check-hub-cache.py asks huggingface_hub itself. */
+static void the_cache_lies_as_hugging_faces_tools_have_it(void **state)
+{
+    static const char below_a_folder[] = "q/small-Q4_0.gguf";
+    ffai_error err = FFAI_ERROR_INIT;
+    char *path = NULL;
+    char below[128];
+    (void)state;
+    begin_empty();
+    add_text("config.json", config);
+    hub_server_add(&server, "model.safetensors", weights, WEIGHTS, true);
+    hub_server_add(&server, below_a_folder, weights, 4000, true);
+    assert_int_equal(pull(&err), FFAI_OK);
+    assert_int_equal(pull_with("org/model@refs/pr/1:q/small-Q4_0.gguf", NULL, &path, &err), FFAI_OK);
+    ffai__free(path);
+    assert_int_equal(strlen(server.files[0].digest), 40); /* git's, of a small file; sha256 of a large one */
+    assert_int_equal(strlen(server.files[1].digest), 64);
+    expect_link("config.json", "../../blobs/", server.files[0].digest);
+    expect_link("model.safetensors", "../../blobs/", server.files[1].digest);
+    expect_link(below_a_folder, "../../../blobs/", server.files[2].digest);
+    expect_text("refs/main", HUB_COMMIT);
+    expect_text("refs/refs/pr/1", HUB_COMMIT);
+    expect_text(".no_exist/" HUB_COMMIT "/tokenizer.json", "");
+    snprintf(below, sizeof below, "blobs/%s", server.files[0].digest);
+    expect_text(below, config);
+    end();
+}
+
 static void what_is_there_is_not_fetched_again(void **state)
 {
     ffai_error err = FFAI_ERROR_INIT;
@@ -872,6 +916,7 @@ int main(void)
         cmocka_unit_test(a_port_that_speaks_no_tls_ends_it),
         cmocka_unit_test(an_https_hub_may_not_send_to_plain_http),
         cmocka_unit_test(a_hub_that_is_not_there_is_named),
+        cmocka_unit_test(the_cache_lies_as_hugging_faces_tools_have_it),
         cmocka_unit_test(what_is_there_is_not_fetched_again),
         cmocka_unit_test(a_model_in_parts_has_those_that_its_index_names),
         cmocka_unit_test(an_index_that_makes_no_sense_is_refused),
