@@ -131,13 +131,19 @@ static ffai_status add_identity(builder *b)
     return set(b, "model_type", json_string(b->family->model_type));
 }
 
+/* A positive number of the family; stays as it is where the file has none. Receives the key, too. */
+static ffai_status get_family_int(int64_t *value, char key[96], const builder *b, const char *suffix)
+{
+    full_key(key, b, suffix);
+    return ffai__gguf_get_int(value, b->file, key, 1, MOST, b->err);
+}
+
 /* Values as long as keys, or it is another model. */
 static ffai_status check_value_length(const builder *b)
 {
     int64_t length = 0;
     char key[96];
-    full_key(key, b, "attention.value_length");
-    FFAI__TRY(ffai__gguf_get_int(&length, b->file, key, 1, MOST, b->err));
+    FFAI__TRY(get_family_int(&length, key, b, "attention.value_length"));
     const int64_t keys = json_integer_value(json_object_get(b->object, "head_dim"));
     if (length && keys && length != keys)
         return ffai__fail(b->err, FFAI_E_UNSUPPORTED,
@@ -169,8 +175,7 @@ static ffai_status check_rope_width(const builder *b)
 {
     int64_t width = 0;
     char key[96];
-    full_key(key, b, "rope.dimension_count");
-    FFAI__TRY(ffai__gguf_get_int(&width, b->file, key, 1, MOST, b->err));
+    FFAI__TRY(get_family_int(&width, key, b, "rope.dimension_count"));
     const int64_t hidden = json_integer_value(json_object_get(b->object, "hidden_size"));
     const int64_t heads = json_integer_value(json_object_get(b->object, "num_attention_heads"));
     const json_t *head_dim = json_object_get(b->object, "head_dim");

@@ -198,14 +198,19 @@ static jinja_value groupby(ffai__jinja *j, const jinja_call *call)
 
 /* --- taking, joining --- */
 
+/* One character of a string is taken without making the others. */
 static jinja_value first(ffai__jinja *j, const jinja_call *call)
 {
+    if (call->self.kind == JINJA_STRING && call->self.string->length)
+        return ffai__jinja_item(j, call->self, ffai__jinja_integer(0));
     const jinja_sequence all = ffai__jinja_sequence(j, call->self);
     return all.count ? ffai__jinja_at(&all, 0) : ffai__jinja_undefined(j, "the first of nothing");
 }
 
 static jinja_value last(ffai__jinja *j, const jinja_call *call)
 {
+    if (call->self.kind == JINJA_STRING && call->self.string->length)
+        return ffai__jinja_item(j, call->self, ffai__jinja_integer(-1));
     const jinja_sequence all = ffai__jinja_sequence(j, call->self);
     return all.count ? ffai__jinja_at(&all, all.count - 1) : ffai__jinja_undefined(j, "the last of nothing");
 }

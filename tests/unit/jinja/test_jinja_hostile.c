@@ -148,12 +148,41 @@ static void long_conversations_fit(void **state)
     json_decref(data);
 }
 
+/* Within a budget that a list of its characters would pass by far. */
+static void the_ends_of_a_long_string_take_no_more_than_they_are(void **state)
+{
+    (void)state;
+    enum { LENGTH = 100000 };
+    ffai__buffer long_text = FFAI__BUFFER_INIT;
+    ffai__buffer_text(&long_text, "\xC3\xA9");
+    for (int i = 0; i < LENGTH; i++)
+        ffai__buffer_text(&long_text, "x");
+    ffai__buffer_text(&long_text, "\xE2\x82\xAC");
+    json_t *data = json_pack("{ss}", "s", long_text.data);
+    ffai__jinja_input input = input_of(NULL, data);
+    ffai_error err = FFAI_ERROR_INIT;
+    input.limits.bytes = 10 * LENGTH;
+    char *text = render("{{ s|first }}{{ s|last }}{{ ''|first is defined }}", &input, &err);
+    if (!text)
+        fail_msg("%s", err.message);
+    assert_string_equal(text, "\xC3\xA9\xE2\x82\xAC"
+                              "False");
+    ffai__free(text);
+    assert_null(render("{{ s|list|length }}", &input, &err));
+    json_decref(data);
+    ffai__buffer_free(&long_text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_never_ends_is_ended),        cmocka_unit_test(what_grows_without_end_is_ended),
-        cmocka_unit_test(what_nests_without_end_is_ended), cmocka_unit_test(deep_data_is_refused),
-        cmocka_unit_test(every_budget_ends_cleanly),       cmocka_unit_test(long_conversations_fit),
+        cmocka_unit_test(what_never_ends_is_ended),
+        cmocka_unit_test(what_grows_without_end_is_ended),
+        cmocka_unit_test(what_nests_without_end_is_ended),
+        cmocka_unit_test(deep_data_is_refused),
+        cmocka_unit_test(every_budget_ends_cleanly),
+        cmocka_unit_test(long_conversations_fit),
+        cmocka_unit_test(the_ends_of_a_long_string_take_no_more_than_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
