@@ -203,50 +203,65 @@ static void check_name(const char *bytes, size_t size, const char *pre, const js
     ffai__buffer_free(&file);
 }
 
+/* The file without a pre-tokenizer's name, and what is expected with each. */
+typedef struct byte_level {
+    char *bytes;
+    size_t size;
+    json_t *all;
+    json_t *names; /* of all: name -> expected */
+} byte_level;
+
+static void begin_byte_level(byte_level *file)
+{
+    read_bytes(&file->bytes, &file->size, "byte-level.gguf");
+    file->all = read_json(FILES "expected.json");
+    file->names = json_object_get(file->all, "byte-level.gguf");
+}
+
+static void end_byte_level(byte_level *file)
+{
+    ffai__free(file->bytes);
+    json_decref(file->all);
+}
+
 static void every_known_name_cuts_a_text_as_its_models_do(void **state)
 {
     (void)state;
-    json_t *all = read_json(FILES "expected.json");
     const char *pre = NULL;
     json_t *expected = NULL;
-    char *bytes = NULL;
-    size_t size = 0;
-    read_bytes(&bytes, &size, "byte-level.gguf");
-    json_object_foreach(json_object_get(all, "byte-level.gguf"), pre, expected)
+    byte_level file;
+    begin_byte_level(&file);
+    json_object_foreach(file.names, pre, expected)
     {
-        check_name(bytes, size, pre, expected);
+        check_name(file.bytes, file.size, pre, expected);
     }
-    ffai__free(bytes);
-    json_decref(all);
+    end_byte_level(&file);
 }
 
 /* The names that the error lists are those that are tested. */
 static void an_unknown_name_is_told_the_known_ones(void **state)
 {
     (void)state;
-    json_t *all = read_json(FILES "expected.json");
     const char *pre = NULL;
     json_t *expected = NULL;
-    char *bytes = NULL;
-    size_t size = 0;
     ffai_tokenizer *t = NULL;
     ffai_error err = FFAI_ERROR_INIT;
-    read_bytes(&bytes, &size, "byte-level.gguf");
-    ffai__checkpoint *checkpoint = open_bytes(bytes, size);
+    byte_level file;
+    begin_byte_level(&file);
+    ffai__checkpoint *checkpoint = open_bytes(file.bytes, file.size);
     assert_int_equal(ffai__tokenizer_of(&t, checkpoint, &err), FFAI_E_UNSUPPORTED);
     const char *list = strstr(err.message, "\"\" is not known; ");
     assert_non_null(list);
     size_t commas = 0;
     for (const char *c = list; *c; c++)
         commas += *c == ',';
-    json_object_foreach(json_object_get(all, "byte-level.gguf"), pre, expected)
+    json_object_foreach(file.names, pre, expected)
     {
         assert_non_null(strstr(list, pre));
     }
-    assert_int_equal(commas + 2, json_object_size(json_object_get(all, "byte-level.gguf")));
+    assert_int_equal(commas + 2, json_object_size(file.names));
     ffai__checkpoint_close(checkpoint);
-    ffai__free(bytes);
-    json_decref(all);
+    end_byte_level(&file);
 }
 
 /* ---- damage ---- */
