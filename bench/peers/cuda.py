@@ -26,7 +26,7 @@ def counts(record):
     usual = {"backend": "cuda", "activations": "default", "kv": "f16"}
     depths = record.get("depths") or [{"depth": 0}]
     return (all(record.get(key) == value for key, value in usual.items()) and record.get("decode")
-            and not record.get("layers") and (record.get("sequences") or 1) == 1 and depths[0]["depth"] == 0)
+            and not record.get("layers") and not record.get("together") and depths[0]["depth"] == 0)
 
 
 def load(paths):
