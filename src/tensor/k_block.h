@@ -23,6 +23,19 @@ size_t ffai__k_block_bytes(ffai__packing packing);
 /* Columns that share a scale: 16 or 32. */
 int ffai__k_group_size(ffai__packing packing);
 
+/* What Q3_K and Q6_K take from a code; 0 in the others. */
+int ffai__k_zero(ffai__packing packing);
+
+/* The scales of a super-block as it has them: for each group
+ *     scale = d sc    bias = -dmin m, or in types that have no dmin -zero scale */
+typedef struct ffai__k_scales {
+    uint16_t d, dmin; /* f16 */
+    int8_t sc[FFAI__K_MOST_GROUPS];
+    int8_t m[FFAI__K_MOST_GROUPS]; /* 0 without dmin, as that is */
+} ffai__k_scales;
+
+void ffai__k_block_scales(ffai__k_scales *scales, const uint8_t *block, ffai__packing packing);
+
 /* One super-block: its codes [256], scales and biases [256 / group size]. block may be unaligned. */
 void ffai__k_block_read(uint8_t *codes, float *scales, float *biases, const uint8_t *block, ffai__packing packing);
 

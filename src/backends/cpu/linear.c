@@ -1,5 +1,6 @@
 #include "linear.h"
 
+#include "k_block.h"
 #include "linear_kernels.h"
 
 static ffai__scale_mode scale_mode(const ffai__weight *weight)
@@ -12,13 +13,14 @@ static ffai__scale_mode scale_mode(const ffai__weight *weight)
     case FFAI__GGUF_Q4_1:
     case FFAI__GGUF_Q5_1:
         return FFAI__SCALE_F16;
-    case FFAI__DENSE:
-    case FFAI__MLX_AFFINE:
     case FFAI__GGUF_Q2_K:
     case FFAI__GGUF_Q3_K:
     case FFAI__GGUF_Q4_K:
     case FFAI__GGUF_Q5_K:
     case FFAI__GGUF_Q6_K:
+        return FFAI__SCALE_K;
+    case FFAI__DENSE:
+    case FFAI__MLX_AFFINE:
         break;
     }
     if (weight->scale_dtype == FFAI__F32)
@@ -26,24 +28,37 @@ static ffai__scale_mode scale_mode(const ffai__weight *weight)
     return weight->scale_dtype == FFAI__BF16 ? FFAI__SCALE_BF16 : FFAI__SCALE_F16;
 }
 
+/* Of a chunk: factors, then scales. */
+static size_t k_header_bytes(const ffai__weight *weight)
+{
+    const size_t scales = weight->bits == 3 ? 3 * FFAI__K_COLUMNS / 64 : FFAI__K_COLUMNS / 16;
+    return FFAI__BLOCK_BYTES + scales * FFAI__TILE_ROWS;
+}
+
+static int groups_of_chunk(const ffai__weight *weight, ffai__scale_mode mode)
+{
+    if (mode == FFAI__SCALE_K)
+        return FFAI__K_COLUMNS / weight->group_size;
+    /* Two where one would end amid a span or amid a cache line. */
+    return weight->group_size == 16 || mode == FFAI__SCALE_F16_ZERO ? 2 : 1;
+}
+
 void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *weight)
 {
     enum { LANES = FFAI__TILE_ROWS };
     static const size_t scale_bytes[] = {
-        [FFAI__SCALE_F16] = 4 * LANES,
-        [FFAI__SCALE_BF16] = 4 * LANES,
-        [FFAI__SCALE_F32] = 8 * LANES,
-        [FFAI__SCALE_F16_ZERO] = 2 * LANES,
+        [FFAI__SCALE_F16] = 4 * LANES,      [FFAI__SCALE_BF16] = 4 * LANES, [FFAI__SCALE_F32] = 8 * LANES,
+        [FFAI__SCALE_F16_ZERO] = 2 * LANES, [FFAI__SCALE_K] = 8 * LANES,
     };
     layout->bits = weight->bits;
     layout->group_size = weight->group_size;
     layout->mode = scale_mode(weight);
     layout->zero = layout->mode == FFAI__SCALE_F16_ZERO ? 1 << (weight->bits - 1) : 0;
     layout->groups = weight->columns / weight->group_size;
-    /* Two groups where one would end amid a span or amid a cache line. */
-    layout->groups_per_chunk = weight->group_size == 16 || layout->mode == FFAI__SCALE_F16_ZERO ? 2 : 1;
+    layout->groups_per_chunk = groups_of_chunk(weight, layout->mode);
     layout->scale_bytes = scale_bytes[layout->mode];
-    layout->header_bytes = layout->scale_bytes * (size_t)layout->groups_per_chunk;
+    layout->header_bytes =
+        layout->mode == FFAI__SCALE_K ? k_header_bytes(weight) : layout->scale_bytes * (size_t)layout->groups_per_chunk;
     const size_t spans = (size_t)(layout->groups_per_chunk * weight->group_size / FFAI__SPAN_COLUMNS);
     layout->chunk_bytes = layout->header_bytes + spans * (size_t)weight->bits * FFAI__BLOCK_BYTES;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "k_block.h"
 #include "kernels/linear_kernels.h"
 #include "model.h"
 #include "timed.h"
@@ -113,11 +114,11 @@ static void expect_product(checkop *c, const product *p, const product_case *spe
         const bool finite = row_fill(spec, t) < CHECKOP_FINITE;
         for (int64_t o = 0; o < p->weight.rows; o++) {
             const int64_t at = t * p->stride + o;
-            if (!finite) {
+            const expected_output e = expect_output(&p->weight, o, p->x + t * p->weight.columns, p->packed.input.kind);
+            if (!finite || !isfinite(e.exact)) {
                 checkop_not_finite(c, "y", at, y[at]);
                 continue;
             }
-            const expected_output e = expect_output(&p->weight, o, p->x + t * p->weight.columns, p->packed.input.kind);
             const double bias = p->bias ? (double)p->bias[o] : 0;
             const double residual = p->residual ? (double)p->residual[at] : 0;
             const double bar = e.bar + 3 * CHECKOP_EPS * (fabs(e.exact) + fabs(bias) + fabs(residual));
@@ -165,6 +166,19 @@ static void expect_same_in_place(checkop *c, const product *p, const float *whol
     checkop_equal(c, "nothing asked", y, whole, p->weight.rows);
 }
 
+/* What two-level scales stand for is exact in float32: with those the product has the same bits. */
+static void expect_same_with_float_scales(checkop *c, const product *p, const product_case *spec, const float *whole)
+{
+    product floats = *p;
+    floats.weight = float_groups_of(c, &p->weight);
+    if (!prepare(c, &floats, spec->activations))
+        return;
+    float *y = checkop_floats_out(c, p->num_inputs * p->stride);
+    multiply(y, &floats, 0, p->num_inputs, 0, floats.packed.num_tiles);
+    for (int64_t t = 0; t < p->num_inputs; t++)
+        checkop_equal(c, "float32 scales, two-level ones", y + t * p->stride, whole + t * p->stride, p->weight.rows);
+}
+
 static void product_check(checkop *c, const product_case *spec)
 {
     char text[48];
@@ -172,7 +186,9 @@ static void product_check(checkop *c, const product_case *spec)
     checkop_begin(c, "%s [%lld, %lld] x %lld%s%s%s", format_text(&spec->format, text), (long long)spec->rows,
                   (long long)spec->columns, (long long)spec->num_inputs, spec->rope_heads ? ", rotary rows" : "",
                   spec->fill == WEIGHTS_VARIED ? ", varied weights" : "",
-                  spec->fill == WEIGHTS_EXTREME ? ", the largest codes" : "");
+                  spec->fill == WEIGHTS_EXTREME  ? ", the largest codes"
+                  : spec->fill == WEIGHTS_BROKEN ? ", scales that are not finite"
+                                                 : "");
     make_operands(c, &p, spec);
     if (prepare(c, &p, spec->activations)) {
         float *y = checkop_floats_out(c, p.num_inputs * p.stride);
@@ -184,6 +200,8 @@ static void product_check(checkop *c, const product_case *spec)
         }
         expect_same_in_parts(c, &p, y);
         expect_same_in_place(c, &p, y);
+        if (ffai__packing_is_k(p.weight.packing))
+            expect_same_with_float_scales(c, &p, spec, y);
     }
     checkop_end(c);
 }
@@ -245,7 +263,9 @@ static void check_k(checkop *c, ffai__activations activations)
 {
     for (int i = 0; i < 5; i++) {
         for (int k = 0; k < 8; k++) {
-            const product_case p = varied_case(&k_formats[i], 256 * (1 + k % 3), 5 * k + i, activations);
+            product_case p = varied_case(&k_formats[i], 256 * (1 + k % 3), 5 * k + i, activations);
+            product_check(c, &p);
+            p.fill = WEIGHTS_BROKEN;
             product_check(c, &p);
         }
     }

@@ -43,6 +43,11 @@ const char *format_text(const weight_format *format, char text[48])
 static float scale_of(checkop *c, weight_fill fill, float most)
 {
     const float ordinary = most * (0.25f + 0.75f * fabsf(checkop_uniform(c)));
+    if (fill == WEIGHTS_BROKEN) {
+        static const float rare[] = {INFINITY, -INFINITY, NAN};
+        const int pick = checkop_pick(c, 0, 11);
+        return pick < 3 ? rare[pick] : ordinary;
+    }
     if (fill != WEIGHTS_VARIED)
         return ordinary;
     static const float factors[] = {1, -1, 0, 1e-3f, 1e-7f, 30};
@@ -136,6 +141,39 @@ void make_weight(checkop *c, ffai__weight *weight, weight_fill fill)
     } else {
         put_gguf_scales(c, weight, data, fill);
     }
+}
+
+/* A row of codes, the first in the lowest bits. */
+static void pack_mlx(uint8_t *out, const uint8_t *codes, int64_t columns, int bits)
+{
+    uint32_t window = 0;
+    int held = 0;
+    for (int64_t i = 0; i < columns; i++) {
+        window |= (uint32_t)codes[i] << held;
+        for (held += bits; held >= 8; held -= 8, window >>= 8)
+            *out++ = (uint8_t)window;
+    }
+}
+
+ffai__weight float_groups_of(checkop *c, const ffai__weight *weight)
+{
+    static uint8_t codes[MOST_COLUMNS];
+    const int64_t groups = weight->columns / weight->group_size;
+    ffai__weight mlx = *weight;
+    mlx.packing = FFAI__MLX_AFFINE;
+    mlx.scale_dtype = FFAI__F32;
+    mlx.rope_heads = 0;
+    uint8_t *data = checkop_input(c, (size_t)(ffai__weight_row_bytes(&mlx) * (uint64_t)mlx.rows), 1);
+    float *scales = checkop_floats_in(c, mlx.rows * groups);
+    float *biases = checkop_floats_in(c, mlx.rows * groups);
+    for (int64_t r = 0; r < mlx.rows; r++) {
+        ffai__weight_read_codes(codes, scales + r * groups, biases + r * groups, weight, r);
+        pack_mlx(data + (uint64_t)r * ffai__weight_row_bytes(&mlx), codes, mlx.columns, mlx.bits);
+    }
+    mlx.data = data;
+    mlx.scales = scales;
+    mlx.biases = biases;
+    return mlx;
 }
 
 static double zero_of(const ffai__weight *w)

@@ -14,14 +14,17 @@ typedef struct weight_format {
 /* What is odd about the numbers of a matrix. */
 typedef enum weight_fill {
     WEIGHTS_PLAIN,
-    WEIGHTS_VARIED, /* scales down to denormals, zero, negative; rows of dense numbers of every finite kind */
-    WEIGHTS_EXTREME /* the largest codes */
+    WEIGHTS_VARIED,  /* scales down to denormals, zero, negative; rows of dense numbers of every finite kind */
+    WEIGHTS_EXTREME, /* the largest codes */
+    WEIGHTS_BROKEN   /* some scales are infinities or no numbers */
 } weight_fill;
 
 /* Shape and format without numbers. rope_heads as in ffai__weight. */
 ffai__weight weight_of(const weight_format *format, int64_t rows, int64_t columns, int rope_heads);
 /* Give the weight numbers, in inputs of the case. */
 void make_weight(checkop *c, ffai__weight *weight, weight_fill fill);
+/* The groups of an affine weight, as its reader gives them, in MLX's packing with float32 scales. */
+ffai__weight float_groups_of(checkop *c, const ffai__weight *weight);
 /* "4 bits, groups of 64, bf16 scales" and the like. */
 const char *format_text(const weight_format *format, char text[48]);
 

@@ -94,11 +94,41 @@ static void define_scales(uint8_t *header, const ffai__weight *weight, const ffa
         memcpy(header + (size_t)(16 + row % 16) * size, mlx ? (const uint8_t *)weight->biases + at : block + 2, size);
 }
 
-/* As float32. */
-static void define_k_scales(uint8_t *header, int64_t row, float scale, float bias)
+/* Two bytes of factors twice, then each group's byte or, of 3 bits, three bytes of four groups. */
+static void define_k_scales(uint8_t *header, const ffai__k_scales *scales, int bits, int64_t row)
 {
-    memcpy(header + (size_t)(row % 16) * sizeof scale, &scale, sizeof scale);
-    memcpy(header + (size_t)(16 + row % 16) * sizeof bias, &bias, sizeof bias);
+    const size_t r = (size_t)(row % 16);
+    uint8_t *const bytes = header + 64 + r;
+    memcpy(header + 2 * r, &scales->d, 2);
+    memcpy(header + 32 + 2 * r, &scales->dmin, 2);
+    for (int g = 0; g < (bits == 4 || bits == 5 ? 8 : 16); g++) {
+        const int sc = scales->sc[g];
+        const int m = scales->m[g];
+        if (bits == 2) {
+            bytes[16 * g] = (uint8_t)(sc + 16 * m);
+        } else if (bits == 3) {
+            for (int i = 0; i < 6; i++) {
+                uint8_t *const byte = bytes + 16 * (g / 4 * 3 + (g % 4 < 3 ? g % 4 : i / 2));
+                put_bit(byte, g % 4 < 3 ? i : 6 + i % 2, (sc + 32) >> i & 1);
+            }
+        } else {
+            bytes[16 * g] = (uint8_t)sc;
+            if (bits < 6)
+                bytes[16 * (8 + g)] = (uint8_t)m;
+        }
+    }
+}
+
+static void define_k_row(uint8_t *tile, const ffai__weight *weight, const ffai__affine_layout *layout, int64_t row)
+{
+    const size_t bytes = ffai__k_block_bytes(weight->packing);
+    const uint8_t *block =
+        (const uint8_t *)weight->data + (uint64_t)ffai__weight_stored_row(weight, row) * ffai__weight_row_bytes(weight);
+    for (int64_t b = 0; b < weight->columns / FFAI__K_COLUMNS; b++) {
+        ffai__k_scales scales;
+        ffai__k_block_scales(&scales, block + (size_t)b * bytes, weight->packing);
+        define_k_scales(tile + (size_t)b * layout->chunk_bytes, &scales, layout->bits, row);
+    }
 }
 
 static void define_affine_row(uint8_t *tile, const ffai__weight *weight, int64_t row, uint8_t *codes, float *floats)
@@ -107,13 +137,12 @@ static void define_affine_row(uint8_t *tile, const ffai__weight *weight, int64_t
     ffai__affine_layout_of(&layout, weight);
     const int64_t chunk_columns = layout.groups_per_chunk * layout.group_size;
     ffai__weight_read_codes(codes, floats, floats + layout.groups, weight, row);
-    for (int64_t g = 0; g < layout.groups; g++) {
+    if (ffai__packing_is_k(weight->packing))
+        define_k_row(tile, weight, &layout, row);
+    for (int64_t g = 0; g < layout.groups && layout.mode != FFAI__SCALE_K; g++) {
         uint8_t *header = tile + (size_t)(g / layout.groups_per_chunk) * layout.chunk_bytes +
                           (size_t)(g % layout.groups_per_chunk) * layout.scale_bytes;
-        if (ffai__packing_is_k(weight->packing))
-            define_k_scales(header, row, floats[g], floats[layout.groups + g]);
-        else
-            define_scales(header, weight, &layout, row, g);
+        define_scales(header, weight, &layout, row, g);
     }
     for (int64_t c = 0; c < weight->columns; c++) {
         uint8_t *chunk = tile + (size_t)(c / chunk_columns) * layout.chunk_bytes + layout.header_bytes;
@@ -162,7 +191,7 @@ static uint8_t *define_tiles(const ffai__packed *packed)
     return tiles;
 }
 
-/* Q8_0's padding rows hold the code of zero, 128, and those of Q3_K and Q6_K a zero with a sign. */
+/* Q8_0's padding rows hold the code of zero, 128. */
 static bool same_byte(const ffai__packed *packed, size_t i, const uint8_t *expected, const uint8_t *filled)
 {
     if (expected[i] == filled[i])
@@ -170,9 +199,7 @@ static bool same_byte(const ffai__packed *packed, size_t i, const uint8_t *expec
     const size_t tile = i / (size_t)packed->tile_bytes;
     const bool last = tile == (size_t)packed->num_tiles - 1;
     const int64_t row = (int64_t)(tile * 16 + i % FFAI__BLOCK_BYTES / 4);
-    const ffai__packing packing = packed->weight->packing;
-    return (packing == FFAI__GGUF_Q8_0 || ffai__packing_is_k(packing)) && last && row >= packed->weight->rows &&
-           filled[i] == 128;
+    return packed->weight->packing == FFAI__GGUF_Q8_0 && last && row >= packed->weight->rows && filled[i] == 128;
 }
 
 static void check_tier(const ffai__weight *weight, ffai__isa isa, const ffai__cpu_features *features)
@@ -242,22 +269,43 @@ static void gguf_blocks_go_where_the_layout_says(void **state)
     }
 }
 
+static const struct {
+    ffai__packing packing;
+    int bits, group;
+} k_types[] = {{FFAI__GGUF_Q2_K, 2, 16},
+               {FFAI__GGUF_Q3_K, 3, 16},
+               {FFAI__GGUF_Q4_K, 4, 32},
+               {FFAI__GGUF_Q5_K, 5, 32},
+               {FFAI__GGUF_Q6_K, 6, 16}};
+enum { K_TYPES = sizeof k_types / sizeof *k_types };
+
 static void super_blocks_go_where_the_layout_says(void **state)
 {
     (void)state;
-    static const struct {
-        ffai__packing packing;
-        int bits, group;
-    } formats[] = {{FFAI__GGUF_Q2_K, 2, 16},
-                   {FFAI__GGUF_Q3_K, 3, 16},
-                   {FFAI__GGUF_Q4_K, 4, 32},
-                   {FFAI__GGUF_Q5_K, 5, 32},
-                   {FFAI__GGUF_Q6_K, 6, 16}};
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+    for (size_t i = 0; i < K_TYPES; i++) {
         for (int64_t blocks = 1; blocks <= 3; blocks++) {
-            check(make_weight(formats[i].packing, FFAI__F32, formats[i].bits, formats[i].group, 11 * blocks,
+            check(make_weight(k_types[i].packing, FFAI__F32, k_types[i].bits, k_types[i].group, 11 * blocks,
                               256 * blocks, 0));
-            check(make_weight(formats[i].packing, FFAI__F32, formats[i].bits, formats[i].group, 96, 256 * blocks, 3));
+            check(make_weight(k_types[i].packing, FFAI__F32, k_types[i].bits, k_types[i].group, 96, 256 * blocks, 3));
+        }
+    }
+}
+
+static void super_blocks_take_at_most_a_twentieth_more_than_in_the_file(void **state)
+{
+    (void)state;
+    const ffai__cpu_features none = {0};
+    for (size_t i = 0; i < K_TYPES; i++) {
+        for (int64_t blocks = 1; blocks <= 3; blocks++) {
+            ffai__weight weight = make_weight(k_types[i].packing, FFAI__F32, k_types[i].bits, k_types[i].group, 32,
+                                              FFAI__K_COLUMNS * blocks, 0);
+            ffai__packed packed;
+            assert_int_equal(ffai__packed_plan(&packed, &weight, FFAI__ISA_SCALAR, &none, FFAI__ACTIVATIONS_FINE, NULL),
+                             FFAI_OK);
+            const uint64_t bytes = (uint64_t)packed.num_tiles * packed.tile_bytes;
+            assert_true(bytes >= ffai__weight_bytes(&weight));
+            assert_true(20 * bytes <= 21 * ffai__weight_bytes(&weight));
+            free_weight(&weight);
         }
     }
 }
@@ -281,6 +329,7 @@ int main(void)
         cmocka_unit_test(mlx_codes_and_scales_go_where_the_layout_says),
         cmocka_unit_test(gguf_blocks_go_where_the_layout_says),
         cmocka_unit_test(super_blocks_go_where_the_layout_says),
+        cmocka_unit_test(super_blocks_take_at_most_a_twentieth_more_than_in_the_file),
         cmocka_unit_test(dense_elements_go_where_the_layout_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

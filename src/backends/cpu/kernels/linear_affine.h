@@ -4,6 +4,7 @@
  *   u_load, u_store, u_shift (16-bit elements; right by n, or left where n is negative), u_and, u_select (mask ? a : b)
  *   SHIFTS_BYTES       1 where u_shift lets no bits into a byte from its neighbour; without it, 0
  *   u_byte(quad, i)    column i of a quad as float32
+ *   f_signed_bytes(b)  lanes_b as float32, each an int8
  *   f_zero, f_set, f_load, f_store, f_load_f16, f_load_bf16, f_add, f_mul, f_fma (a * b + c), f_reduce
  *   dot_codes, dot_widen(quad)            a quad as the dot product wants it
  *   dot_sum, dot_zero, dot_add(sum, codes, span of input, quad's number), dot_join, dot_float(sum, offset)
@@ -25,6 +26,7 @@
 #define FFAI_LINEAR_AFFINE_H
 
 #include "linear_rows.h"
+#include "linear_scales.h"
 
 #if !defined(DOT_ROWS)
 #define DOT_ROWS  MOST_ROWS
@@ -87,26 +89,7 @@ FFAI__ALWAYS_INLINE lanes_u unpack_quad(const uint8_t *span, int bits, int quad)
     }
 }
 
-typedef struct group_scales {
-    lanes_f scale, bias;
-} group_scales;
-
-FFAI__ALWAYS_INLINE group_scales load_scales(const uint8_t *at, const ffai__affine_layout *layout)
-{
-    switch (layout->mode) {
-    case FFAI__SCALE_F16:
-        return (group_scales){f_load_f16(at), f_load_f16(at + 32)};
-    case FFAI__SCALE_BF16:
-        return (group_scales){f_load_bf16(at), f_load_bf16(at + 32)};
-    case FFAI__SCALE_F32:
-        return (group_scales){f_load(at), f_load(at + 64)};
-    case FFAI__SCALE_F16_ZERO:
-    default:
-        return (group_scales){f_load_f16(at), f_zero()};
-    }
-}
-
-enum { CHUNK_COLUMNS = 128, QUAD_BYTES = FFAI__BLOCK_BYTES };
+enum { CHUNK_COLUMNS = FFAI__K_COLUMNS, QUAD_BYTES = FFAI__BLOCK_BYTES };
 
 /* A chunk's quads, a byte for each code. */
 typedef struct chunk_quads {
@@ -221,6 +204,7 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
     const size_t groups_stride = stride / sizeof *groups;
     const int together = rows < DOT_ROWS ? rows : DOT_ROWS;
     chunk_quads quads;
+    chunk_scales room;
     lanes_f y[MOST_ROWS];
     UNROLL
     for (int m = 0; m < rows; m++)
@@ -228,12 +212,13 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
     for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
         fetch_ahead(chunk, chunk_lines(&layout), distance_ahead(job, rows));
         unpack_chunk(&quads, chunk, &layout);
+        const uint8_t *at = scales_of_chunk(&room, chunk, &layout);
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++) {
             const uint8_t *group = quads.bytes + i * layout.group_size / 4 * QUAD_BYTES;
             for (int first = 0; first < rows; first += together) {
                 dot_sum sums[MOST_ROWS];
                 dot_group(sums, group, input + (size_t)first * stride, stride, g, layout.group_size, together);
-                const group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+                const group_scales scales = load_scales(at + (size_t)i * layout.scale_bytes, &layout);
                 UNROLL
                 for (int k = 0; k < together; k++) {
                     const int m = first + k;
@@ -311,6 +296,51 @@ FFAI__ALWAYS_INLINE void fixed_row(const ffai__linear_job *job, int64_t tile, in
     finish_lanes(job, tile, row, y);
 }
 
+/* The sum over quads [first, first + count) of a span. */
+FFAI__ALWAYS_INLINE dot_sum dot_quads(const uint8_t *codes, const uint8_t *span, int first, int count, int bits)
+{
+    dot_sum even = dot_zero();
+    dot_sum odd = dot_zero();
+    UNROLL
+    for (int quad = first; quad < first + count; quad += 2) {
+        even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), span, quad);
+        dot_sum *const next = DOT_TURNS > 1 ? &odd : &even;
+        *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), span, quad + 1);
+    }
+    return DOT_TURNS > 1 ? dot_join(even, odd) : even;
+}
+
+/* One row of a K type: a span has a group, or two of half as many quads. */
+FFAI__ALWAYS_INLINE void fixed_row_k(const ffai__linear_job *job, int64_t tile, int64_t row, int bits, int group_size)
+{
+    enum { SPANS = FFAI__K_COLUMNS / FFAI__SPAN_COLUMNS };
+    const ffai__affine_layout float_scales = {.bits = bits, .mode = FFAI__SCALE_F32};
+    const int64_t columns = job->packed->weight->columns;
+    const int in_span = FFAI__SPAN_COLUMNS / group_size;
+    const int header_lines = bits == 3 ? 4 : 5;
+    const int ahead = distance_ahead(job, 1);
+    const uint8_t *at = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
+    const uint8_t *input = job->inputs + (uint64_t)row * job->input_bytes;
+    const ffai__fixed_group *group = fixed_groups(input, columns);
+    chunk_scales scales;
+    lanes_f y = f_zero();
+    for (int64_t span = 0; span < columns / FFAI__SPAN_COLUMNS; span += SPANS) {
+        fetch_ahead(at, header_lines, ahead);
+        expand_scales(&scales, at, bits);
+        at += header_lines * FFAI__BLOCK_BYTES;
+        for (int s = 0; s < SPANS; s++, at += bits * FFAI__BLOCK_BYTES) {
+            fetch_ahead(at, bits, ahead);
+            UNROLL
+            for (int i = 0; i < in_span; i++, group++) {
+                const dot_sum dot = dot_quads(at, DOT_SPAN(input, span + s), i * 8 / in_span, 8 / in_span, bits);
+                const group_scales pair = load_scales((const uint8_t *)scales.groups[s * in_span + i], &float_scales);
+                y = add_group(y, dot, &pair, group, &float_scales);
+            }
+        }
+    }
+    finish_lanes(job, tile, row, y);
+}
+
 /* With float32 input: q . x by one chain of fused additions in a group. */
 FFAI__ALWAYS_INLINE float sum_inputs(const float *x, int count)
 {
@@ -346,17 +376,19 @@ FFAI__ALWAYS_INLINE void affine_f32_rows(const ffai__linear_job *job, int64_t ti
     const size_t stride = job->input_bytes / sizeof(float);
     const float *x = (const float *)(const void *)(job->inputs + (uint64_t)row * job->input_bytes);
     chunk_quads quads;
+    chunk_scales room;
     lanes_f y[MOST_ROWS];
     UNROLL
     for (int m = 0; m < rows; m++)
         y[m] = f_zero();
     for (int64_t g = 0; g < layout.groups; chunk += layout.chunk_bytes) {
         unpack_chunk(&quads, chunk, &layout);
+        const uint8_t *at = scales_of_chunk(&room, chunk, &layout);
         for (int i = 0; i < layout.groups_per_chunk && g < layout.groups; i++, g++, x += layout.group_size) {
             lanes_f sums[MOST_ROWS];
             multiply_quads(sums, quads.bytes + i * layout.group_size / 4 * QUAD_BYTES, x, stride, layout.group_size,
                            rows);
-            group_scales scales = load_scales(chunk + (size_t)i * layout.scale_bytes, &layout);
+            group_scales scales = load_scales(at + (size_t)i * layout.scale_bytes, &layout);
             if (layout.mode == FFAI__SCALE_F16_ZERO)
                 scales.bias = f_mul(scales.scale, f_set((float)-layout.zero));
             UNROLL
@@ -403,7 +435,13 @@ FFAI__ALWAYS_INLINE int fixed_row_number(const ffai__affine_layout *layout)
     return layout->group_size == 64 ? 2 : 3;
 }
 
-/* fixed(job): several rows by ROWS, the last by its layout's own kernel where groups are whole spans. */
+#define DEFINE_FIXED_K(bits, group_size)                                                                               \
+    static void fixed_row_##bits##_k(const ffai__linear_job *job, int64_t tile, int64_t row)                           \
+    {                                                                                                                  \
+        fixed_row_k(job, tile, row, bits, group_size);                                                                 \
+    }
+
+/* fixed(job): several rows by ROWS, the last by its layout's own kernel where groups are whole spans, or a K type's. */
 #define DEFINE_FIXED(ROWS)                                                                                             \
     ROWS(DEFINE_ROWS, fixed)                                                                                           \
     DEFINE_FIXED_ROWS(2)                                                                                               \
@@ -415,16 +453,26 @@ FFAI__ALWAYS_INLINE int fixed_row_number(const ffai__affine_layout *layout)
     DEFINE_FIXED_PAIR(4)                                                                                               \
     DEFINE_FIXED_PAIR(5)                                                                                               \
     DEFINE_FIXED_PAIR(8)                                                                                               \
+    DEFINE_FIXED_K(2, 16)                                                                                              \
+    DEFINE_FIXED_K(3, 16)                                                                                              \
+    DEFINE_FIXED_K(4, 32)                                                                                              \
+    DEFINE_FIXED_K(5, 32)                                                                                              \
+    DEFINE_FIXED_K(6, 16)                                                                                              \
     static void fixed(const ffai__linear_job *job)                                                                     \
     {                                                                                                                  \
         static compute_rows_function *const one[][4] = {                                                               \
             LIST_FIXED_ROWS(2, fixed_1),       LIST_FIXED_ROWS(3, fixed_1), LIST_FIXED_ROWS(4, FIXED_PAIR(4)),         \
             LIST_FIXED_ROWS(5, FIXED_PAIR(5)), LIST_FIXED_ROWS(6, fixed_1), LIST_FIXED_ROWS(8, FIXED_PAIR(8))};        \
+        static compute_rows_function *const one_k[] = {                                                                \
+            [2] = fixed_row_2_k, fixed_row_3_k, fixed_row_4_k, fixed_row_5_k, fixed_row_6_k};                          \
         ffai__affine_layout layout;                                                                                    \
         ffai__affine_layout_of(&layout, job->packed->weight);                                                          \
         rows_kernel kernels[] = {ROWS(LIST_ROWS, fixed)};                                                              \
-        if (layout.group_size >= FFAI__SPAN_COLUMNS)                                                                   \
-            kernels[sizeof kernels / sizeof *kernels - 1].compute = one[layout.bits][fixed_row_number(&layout)];       \
+        rows_kernel *const last = &kernels[sizeof kernels / sizeof *kernels - 1];                                      \
+        if (layout.mode == FFAI__SCALE_K)                                                                              \
+            last->compute = one_k[layout.bits];                                                                        \
+        else if (layout.group_size >= FFAI__SPAN_COLUMNS)                                                              \
+            last->compute = one[layout.bits][fixed_row_number(&layout)];                                               \
         compute_rows(job, kernels);                                                                                    \
     }
 

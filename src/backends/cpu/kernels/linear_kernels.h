@@ -13,6 +13,14 @@
  * that one shift brings it to its place.
  * Scales go before their codes: a chunk is `groups_per_chunk` groups, first each group's 16 scales and 16 biases,
  * then the codes. Rows that pad are packed from rows of zeros, other padding is zeros.
+ * A chunk of a K type is a super-block of each row (tensor/k_block.h). What goes before its codes are its two-level
+ * scales: a block of f16, the rows' d and dmin (zeros without), then 16 bytes for the rows of each group:
+ *     Q2_K          sc below and m above, four bits each
+ *     Q3_K          of four groups in 3 x 16: sc + 32 of the first three in the lower six bits, of the fourth two at a
+ *                   time on top of them, lowest first
+ *     Q4_K, Q5_K    sc of all groups, then m of all
+ *     Q6_K          sc
+ * Kernels make float32 scales and biases of them, a chunk at a time (linear_scales.h).
  *
  * Dense tile: [columns][16] for f32 and f16; for bf16 [columns / 2][16][2], so that a shift and a mask of one
  * vector give two columns in float32. Columns are padded with zeros to a multiple of 4. */
@@ -34,11 +42,15 @@
 
 enum { FFAI__SPAN_COLUMNS = 32, FFAI__BLOCK_BYTES = 64 };
 
+/* A byte for each row of a tile. */
+typedef uint8_t lanes_b __attribute__((vector_size(FFAI__TILE_ROWS)));
+
 typedef enum ffai__scale_mode {
     FFAI__SCALE_F16,
     FFAI__SCALE_BF16,
     FFAI__SCALE_F32,
     FFAI__SCALE_F16_ZERO, /* no biases stored: bias = -zero * scale */
+    FFAI__SCALE_K,        /* two-level */
 } ffai__scale_mode;
 
 typedef struct ffai__affine_layout {
@@ -48,7 +60,7 @@ typedef struct ffai__affine_layout {
     int zero; /* SCALE_F16_ZERO only, else 0 */
     int64_t groups;
     int groups_per_chunk;
-    size_t scale_bytes;  /* of one group's scales and biases together */
+    size_t scale_bytes;  /* of one group's scales and biases together; SCALE_K: in float32 */
     size_t header_bytes; /* of all scales of a chunk */
     size_t chunk_bytes;
 } ffai__affine_layout;

@@ -65,6 +65,13 @@ FFAI__ALWAYS_INLINE lanes_f u_byte(lanes_u quad, int column)
     return (lanes_f){byte_half(quad.low, column), byte_half(quad.high, column)};
 }
 
+FFAI__ALWAYS_INLINE lanes_f f_signed_bytes(lanes_b bytes)
+{
+    const __m128i low = (__m128i)bytes;
+    return (lanes_f){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)),
+                     _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(low, low)))};
+}
+
 FFAI__ALWAYS_INLINE lanes_f u_bf16_low(lanes_u pairs)
 {
     return (lanes_f){_mm256_castsi256_ps(_mm256_slli_epi32(pairs.low, 16)),

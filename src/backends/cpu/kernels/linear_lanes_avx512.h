@@ -54,6 +54,11 @@ FFAI__ALWAYS_INLINE lanes_f u_byte(lanes_u quad, int column)
     return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(quad, 8u * (unsigned)column), _mm512_set1_epi32(255)));
 }
 
+FFAI__ALWAYS_INLINE lanes_f f_signed_bytes(lanes_b bytes)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)bytes));
+}
+
 FFAI__ALWAYS_INLINE lanes_f u_bf16_low(lanes_u pairs)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));

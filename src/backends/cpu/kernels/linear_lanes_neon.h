@@ -115,6 +115,15 @@ FFAI__ALWAYS_INLINE lanes_f u_byte(lanes_u quad, int column)
     return a;
 }
 
+FFAI__ALWAYS_INLINE lanes_f f_signed_bytes(lanes_b bytes)
+{
+    const int8x16_t all = (int8x16_t)bytes;
+    const int16x8_t low = vmovl_s8(vget_low_s8(all));
+    const int16x8_t high = vmovl_high_s8(all);
+    return (lanes_f){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
+                      vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
+}
+
 FFAI__ALWAYS_INLINE lanes_f u_bf16_low(lanes_u pairs)
 {
     lanes_f a;

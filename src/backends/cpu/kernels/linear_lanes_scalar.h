@@ -61,6 +61,14 @@ FFAI__ALWAYS_INLINE lanes_f u_byte(lanes_u quad, int column)
     return a;
 }
 
+FFAI__ALWAYS_INLINE lanes_f f_signed_bytes(lanes_b bytes)
+{
+    lanes_f a;
+    EACH_LANE(i)
+    a.lane[i] = (float)(int8_t)bytes[i];
+    return a;
+}
+
 FFAI__ALWAYS_INLINE lanes_f u_bf16_low(lanes_u pairs)
 {
     lanes_f a;

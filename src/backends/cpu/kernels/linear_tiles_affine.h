@@ -41,12 +41,14 @@ static void unpack_groups(affine_workspace *space, int slot, const ffai__affine_
     const uint8_t *chunk = tile + (uint64_t)(first / layout->groups_per_chunk) * layout->chunk_bytes;
     uint8_t *quads = space->quads[slot];
     float *scales = space->scales[slot];
+    chunk_scales room;
     for (int64_t g = 0; g < count; g += layout->groups_per_chunk, chunk += layout->chunk_bytes) {
         fetch_ahead(chunk, chunk_lines(layout), FFAI__FETCH_AHEAD);
         unpack_chunk((chunk_quads *)(void *)quads, chunk, layout);
+        const uint8_t *at = scales_of_chunk(&room, chunk, layout);
         quads += layout->groups_per_chunk * layout->group_size * FFAI__TILE_ROWS;
         for (int i = 0; i < layout->groups_per_chunk; i++, scales += AFFINE_SCALES) {
-            const group_scales s = load_scales(chunk + (size_t)i * layout->scale_bytes, layout);
+            const group_scales s = load_scales(at + (size_t)i * layout->scale_bytes, layout);
             f_store(scales, s.scale);
             f_store(scales + FFAI__TILE_ROWS, s.bias);
         }

@@ -4,8 +4,7 @@
 #ifndef FFAI_PACK_TEMPLATE_H
 #define FFAI_PACK_TEMPLATE_H
 
-#include "k_block.h"
-#include "pack_planes.h"
+#include "pack_k_block.h"
 
 enum {
     PART_BYTES = 128,   /* of a row, at most */
@@ -196,56 +195,15 @@ static void fill_gguf_tile(uint8_t *tile, const ffai__tile_rows *rows, const ffa
     }
 }
 
-/* --- GGUF's K types: super-blocks, of which the tensor library makes codes, a byte each, and float32 scales --- */
-
-typedef struct super_blocks { /* of 16 rows, side by side */
-    uint8_t codes[FFAI__TILE_ROWS][FFAI__K_COLUMNS];
-    float scales[FFAI__TILE_ROWS][FFAI__K_MOST_GROUPS];
-    float biases[FFAI__TILE_ROWS][FFAI__K_MOST_GROUPS];
-} super_blocks;
-
-FFAI__ALWAYS_INLINE void put_k_span(uint8_t *span, const super_blocks *blocks, int column, int bits)
-{
-    _Alignas(FFAI__BLOCK_BYTES) uint8_t words[QUADS * FFAI__BLOCK_BYTES];
-    const uint8_t *rows[FFAI__TILE_ROWS];
-    for (int r = 0; r < FFAI__TILE_ROWS; r++)
-        rows[r] = blocks->codes[r];
-    turn_words(words, rows, (size_t)column, FFAI__SPAN_COLUMNS / 16);
-    for (int at = 0; at < FFAI__BLOCK_BYTES; at += PACK_LANES) {
-        pack_lanes quads[QUADS];
-        for (int j = 0; j < QUADS; j++)
-            quads[j] = load_lanes(words + j * FFAI__BLOCK_BYTES + at);
-        if (bits == 2 || bits == 4)
-            put_plane(span + at, quads, 0, bits);
-        else
-            put_quads(span + at, quads, bits);
-    }
-}
-
-FFAI__ALWAYS_INLINE void put_k_scales(uint8_t *scales, const super_blocks *blocks, int group)
-{
-    enum { SIZE = sizeof(float) };
-    for (size_t r = 0; r < FFAI__TILE_ROWS; r++) {
-        memcpy(scales + r * SIZE, &blocks->scales[r][group], SIZE);
-        memcpy(scales + (FFAI__TILE_ROWS + r) * SIZE, &blocks->biases[r][group], SIZE);
-    }
-}
+/* --- GGUF's K types --- */
 
 FFAI__ALWAYS_INLINE void fill_k(uint8_t *tile, const ffai__tile_rows *rows, const ffai__affine_layout *layout, int bits)
 {
-    const ffai__packing packing = rows->weight->packing;
-    const size_t bytes = ffai__k_block_bytes(packing);
-    const int groups = FFAI__K_COLUMNS / layout->group_size;
-    super_blocks blocks;
-    for (int64_t b = 0; b < rows->weight->columns / FFAI__K_COLUMNS; b++) {
-        fetch_part(rows->next, (size_t)b * bytes, bytes);
-        for (int r = 0; r < FFAI__TILE_ROWS; r++)
-            ffai__k_block_read(blocks.codes[r], blocks.scales[r], blocks.biases[r], rows->data[r] + (size_t)b * bytes,
-                               packing);
-        for (int g = 0; g < groups; g++)
-            put_k_scales(scales_at(tile, layout, b * groups + g), &blocks, g);
-        for (int c = 0; c < FFAI__K_COLUMNS; c += FFAI__SPAN_COLUMNS)
-            put_k_span(span_at(tile, layout, (b * FFAI__K_COLUMNS + c) / FFAI__SPAN_COLUMNS), &blocks, c, bits);
+    const size_t bytes = ffai__k_block_bytes(rows->weight->packing);
+    const size_t end = (size_t)(rows->weight->columns / FFAI__K_COLUMNS) * bytes;
+    for (size_t offset = 0; offset < end; offset += bytes, tile += layout->chunk_bytes) {
+        fetch_part(rows->next, offset, bytes);
+        put_k_block(tile, rows, layout, offset, bits);
     }
 }
 
