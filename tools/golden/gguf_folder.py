@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 from safetensors.numpy import save_file
 
-from . import bpe
+from . import bpe, k_blocks
 
 CONTROL_TOKEN = 3
 ARCHITECTURES = {
@@ -161,8 +161,17 @@ def _write_rope_scaling(writer, scaling):
         writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
 
 
-def write(path, config, weights, file_type, pre, with_bos=False, rope_factors=None):
-    """Writes Hugging Face weights (float32 arrays by name) as a GGUF file with the tiny tokenizer."""
+def _encode(values, file_type):
+    """(bytes, type) of a tensor; one of one dimension stays float32."""
+    name = file_type if values.ndim == 2 else "F32"
+    values = np.ascontiguousarray(values)
+    quant = gguf.GGMLQuantizationType[name]
+    return k_blocks.quantize(values, name) if name in k_blocks.BITS else gguf.quantize(values, quant), quant
+
+
+def write(path, config, weights, file_type, pre, with_bos=False, rope_factors=None, other_types=None):
+    """Writes Hugging Face weights (float32 arrays by name) as a GGUF file with the tiny tokenizer. other_types: part of
+    a name -> the type of such tensors."""
     arch, heads = config["model_type"], config["num_attention_heads"]
     arch = "llama" if arch == "mistral" else arch
     kv_heads = config["num_key_value_heads"]
@@ -203,16 +212,15 @@ def write(path, config, weights, file_type, pre, with_bos=False, rope_factors=No
 
     if rope_factors is not None:
         writer.add_tensor("rope_freqs.weight", np.asarray(rope_factors, np.float32))
-    quant = gguf.GGMLQuantizationType[file_type]
     for name, values in weights.items():
         values = np.asarray(values, np.float32)
         if arch == "llama" and ".q_proj." in name:
             values = interleave_rotary_rows(values, heads)
         if arch == "llama" and ".k_proj." in name:
             values = interleave_rotary_rows(values, kv_heads)
-        q = quant if values.ndim == 2 else gguf.GGMLQuantizationType.F32
-        data = gguf.quantize(np.ascontiguousarray(values), q)
-        writer.add_tensor(gguf_name(name), data, raw_dtype=q)
+        chosen = [other for part, other in (other_types or {}).items() if part in name]
+        data, quant = _encode(values, chosen[0] if chosen else file_type)
+        writer.add_tensor(gguf_name(name), data, raw_dtype=quant)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

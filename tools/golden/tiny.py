@@ -29,6 +29,7 @@ class Recipe:
     per_layer: dict = field(default_factory=dict)  # module -> {"bits", "group_size"} or False
     shards: int = 1
     file_type: str = ""  # a GGUF file of this type instead of a folder
+    other_types: dict = field(default_factory=dict)  # GGUF: part of a tensor's name -> its type
     pre: str = bpe.GPT2
     with_bos: bool = False
     rope_factors: list = None  # GGUF: rope_freqs.weight
@@ -197,7 +198,7 @@ def write(golden, recipe, attempt):
     path, config = golden / "gguf" / f"{recipe.name}.gguf", make_config(recipe)
     gguf_folder.write(
         path, config, random_weights(config, seed), recipe.file_type, recipe.pre,
-        recipe.with_bos, recipe.rope_factors,
+        recipe.with_bos, recipe.rope_factors, recipe.other_types,
     )
     return path, folder
 
@@ -347,6 +348,13 @@ def _gguf_recipes():
         "llama", "llama3-rope", small | {"tie_word_embeddings": False}, "f32", file_type="Q8_0",
         pre=bpe.LLAMA_BPE, with_bos=True, rope_factors=llama3_factors(10000.0, 32, 8.0, 1.0, 4.0, 32),
     )
+    whole = small | {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 8, "num_key_value_heads": 2}
+    for file_type, others in {
+        "Q4_K": {"v_proj": "Q6_K", "down_proj": "Q6_K", "embed": "Q6_K"},
+        "Q2_K": {"v_proj": "Q5_K", "o_proj": "Q3_K", "up_proj": "Q3_K", "embed": "Q4_K"},
+        "Q5_K": {"embed": "Q4_K"},
+    }.items():
+        yield Recipe("llama", file_type, whole, "f32", file_type=file_type, other_types=others, pre=bpe.LLAMA_BPE)
     linear = {"rope_type": "linear", "factor": 2.5}
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
     for rope in (linear, yarn):

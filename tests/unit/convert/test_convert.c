@@ -136,6 +136,7 @@ static const char *const sources[] = {
     GOLDEN "gguf/Q5_0.gguf",
     GOLDEN "gguf/Q5_1.gguf",
     GOLDEN "gguf/Q8_0.gguf",
+    GOLDEN "gguf/Q5_K.gguf",
     GOLDEN "gguf/llama3-rope.gguf",
     GOLDEN "gguf/qwen2-Q4_1.gguf",
     GOLDEN "gguf/qwen3-Q8_0.gguf",
@@ -224,6 +225,25 @@ static void a_bias_that_f16_cannot_hold_makes_the_scales_f32(void **state)
     ffai__checkpoint_close(result);
 }
 
+static void assert_cast(ffai__checkpoint *source, ffai__checkpoint *result, ffai__dtype dtype)
+{
+    for (size_t i = 0; i < ffai__checkpoint_count(source); i++) {
+        static float from[MOST_COLUMNS];
+        static float to[MOST_COLUMNS];
+        static uint8_t cast[4 * MOST_COLUMNS];
+        const ffai__weight *a = ffai__checkpoint_weight(source, i);
+        const ffai__weight *b = ffai__checkpoint_weight(result, i);
+        assert_true(b->packing == FFAI__DENSE && b->dtype == dtype);
+        for (int64_t row = 0; row < a->rows; row++) {
+            ffai__weight_read(from, a, row);
+            ffai__from_f32(cast, b->dtype, from, (size_t)a->columns);
+            ffai__to_f32(from, cast, b->dtype, (size_t)a->columns);
+            ffai__weight_read(to, b, row);
+            assert_same_floats(from, to, a->columns, a, row);
+        }
+    }
+}
+
 static void a_dtype_dequantizes_and_casts(void **state)
 {
     (void)state;
@@ -244,25 +264,36 @@ static void a_dtype_dequantizes_and_casts(void **state)
         const json_t *name = json_object_get(config, "dtype");
         assert_null(json_object_get(config, "quantization"));
         assert_string_equal(json_string_value(name ? name : json_object_get(config, "torch_dtype")), cases[c].name);
-        for (size_t i = 0; i < ffai__checkpoint_count(source); i++) {
-            static float from[MOST_COLUMNS];
-            static float to[MOST_COLUMNS];
-            static uint8_t cast[4 * MOST_COLUMNS];
-            const ffai__weight *a = ffai__checkpoint_weight(source, i);
-            const ffai__weight *b = ffai__checkpoint_weight(result, i);
-            assert_true(b->packing == FFAI__DENSE && b->dtype == cases[c].dtype);
-            for (int64_t row = 0; row < a->rows; row++) {
-                ffai__weight_read(from, a, row);
-                ffai__from_f32(cast, b->dtype, from, (size_t)a->columns);
-                ffai__to_f32(from, cast, b->dtype, (size_t)a->columns);
-                ffai__weight_read(to, b, row);
-                assert_same_floats(from, to, a->columns, a, row);
-            }
-        }
+        assert_cast(source, result, cases[c].dtype);
         ffai__checkpoint_close(result);
         remove_tree(destination);
     }
     ffai__checkpoint_close(source);
+}
+
+/* MLX has no groups of 16: Q6_K's values arrive as numbers, or rounded anew. */
+static void groups_of_16_need_a_width_or_a_dtype(void **state)
+{
+    (void)state;
+    static const char source[] = GOLDEN "gguf/Q4_K.gguf";
+    ffai__convert_options options = FFAI__CONVERT_OPTIONS_INIT;
+    assert_refused(source, &options, FFAI_E_UNSUPPORTED, "give --bits");
+    assert_int_equal(entries(folder), 0);
+    options.dtype = FFAI__CONVERT_F32;
+    convert(source, &options);
+    ffai__checkpoint *k = open_path(source);
+    ffai__checkpoint *result = open_path(destination);
+    assert_cast(k, result, FFAI__F32);
+    ffai__checkpoint_close(result);
+    ffai__checkpoint_close(k);
+    remove_tree(destination);
+    options = (ffai__convert_options)FFAI__CONVERT_OPTIONS_INIT;
+    options.recipe = (ffai__recipe){.bits = 4, .high_bits = 4, .group_size = 64};
+    convert(source, &options);
+    result = open_path(destination);
+    const ffai__weight *weight = ffai__checkpoint_find(result, "model.layers.0.mlp.down_proj.weight");
+    assert_true(weight->packing == FFAI__MLX_AFFINE && weight->bits == 4 && weight->group_size == 64);
+    ffai__checkpoint_close(result);
 }
 
 /* ---- documents ---- */
@@ -504,6 +535,7 @@ int main(void)
         IN_FOLDER(a_second_conversion_changes_nothing),
         IN_FOLDER(a_bias_that_f16_cannot_hold_makes_the_scales_f32),
         IN_FOLDER(a_dtype_dequantizes_and_casts),
+        IN_FOLDER(groups_of_16_need_a_width_or_a_dtype),
         IN_FOLDER(the_config_says_the_common_format_and_the_exceptions),
         IN_FOLDER(numbers_in_the_config_keep_their_kind),
         IN_FOLDER(several_templates_are_a_list_again),
