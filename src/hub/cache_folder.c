@@ -36,12 +36,17 @@ static bool is_refused(int error)
     return error == EACCES || error == EPERM || error == EROFS || error == ENOTDIR || error == ENOENT;
 }
 
-ffai_status ffai__cache_failure(const char *path, const char *what, const char *variable, ffai_error *err)
+static ffai_status failure(const char *path, const char *what, const char *variable, ffai_error *err)
 {
     const int error = errno;
     const char *first = is_full(error) ? "free some space there, or " : is_refused(error) ? "" : "if it stays so, ";
     return ffai__fail(err, FFAI_E_IO, "%.600s: cannot be %s: %s: %sset %s to a folder %s", path, what, strerror(error),
                       first, variable, is_refused(error) ? "you can write" : "on another disk");
+}
+
+ffai_status ffai__hub_cache_failure(const char *path, const char *what, ffai_error *err)
+{
+    return failure(path, what, FFAI__HUB_CACHE_VARIABLE, err);
 }
 
 ffai_status ffai__cache_make_folders(const char *path, const char *variable, ffai_error *err)
@@ -51,7 +56,7 @@ ffai_status ffai__cache_make_folders(const char *path, const char *variable, ffa
     for (char *slash = folder; status == FFAI_OK && (slash = strchr(slash + 1, '/'));) {
         *slash = 0;
         if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-            status = ffai__cache_failure(folder, "made", variable, err);
+            status = failure(folder, "made", variable, err);
         *slash = '/';
     }
     ffai__free(folder);

@@ -308,13 +308,7 @@ static ffai_status fetch_and_verify(fetch *f, ffai_error *err)
         status = verify(f, err);
         if (status != FFAI_E_FORMAT)
             return status;
-        ffai_error why = FFAI_ERROR_INIT;
-        const ffai_status forgotten = forget(f, &why);
-        if (forgotten != FFAI_OK) {
-            if (err)
-                *err = why;
-            return forgotten;
-        }
+        FFAI__TRY(forget(f, err));
     }
     return status;
 }

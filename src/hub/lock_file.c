@@ -9,11 +9,6 @@
 
 #include "cache_folder.h"
 
-static ffai_status failed(const char *path, const char *what, ffai_error *err)
-{
-    return ffai__cache_failure(path, what, FFAI__HUB_CACHE_VARIABLE, err);
-}
-
 /* Whether the file that is open is still the one of this name: some tools remove a lock that nobody holds. */
 static ffai_status look_at(bool *is_current, int descriptor, const char *path, ffai_error *err)
 {
@@ -21,9 +16,9 @@ static ffai_status look_at(bool *is_current, int descriptor, const char *path, f
     struct stat named;
     *is_current = false;
     if (fstat(descriptor, &opened) != 0)
-        return failed(path, "looked at", err);
+        return ffai__hub_cache_failure(path, "looked at", err);
     if (stat(path, &named) != 0)
-        return errno == ENOENT ? FFAI_OK : failed(path, "looked at", err);
+        return errno == ENOENT ? FFAI_OK : ffai__hub_cache_failure(path, "looked at", err);
     *is_current = opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
     return FFAI_OK;
 }
@@ -33,7 +28,7 @@ static ffai_status try_opened(bool *taken, int descriptor, const char *path, ffa
     *taken = false;
     if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
         return look_at(taken, descriptor, path, err);
-    return errno == EWOULDBLOCK || errno == EINTR ? FFAI_OK : failed(path, "locked", err);
+    return errno == EWOULDBLOCK || errno == EINTR ? FFAI_OK : ffai__hub_cache_failure(path, "locked", err);
 }
 
 ffai_status ffai__lock_file_try(int *descriptor, const char *path, ffai_error *err)
@@ -43,7 +38,7 @@ ffai_status ffai__lock_file_try(int *descriptor, const char *path, ffai_error *e
     FFAI__TRY(ffai__cache_make_folders(path, FFAI__HUB_CACHE_VARIABLE, err));
     const int opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (opened < 0)
-        return failed(path, "opened", err);
+        return ffai__hub_cache_failure(path, "opened", err);
     const ffai_status status = try_opened(&taken, opened, path, err);
     if (taken)
         *descriptor = opened;

@@ -21,7 +21,7 @@ static const char magic[8] = {'F', 'F', 'A', 'I', 'P', 'R', 'T', '1'};
 
 static ffai_status failed(const ffai__part_file *part, const char *what, ffai_error *err)
 {
-    return ffai__cache_failure(part->path, what, FFAI__HUB_CACHE_VARIABLE, err);
+    return ffai__hub_cache_failure(part->path, what, err);
 }
 
 static ffai_status write_all(const ffai__part_file *part, const void *bytes, size_t count, int64_t at, ffai_error *err)

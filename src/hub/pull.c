@@ -189,7 +189,7 @@ static ffai_status check_disk(const pull *p, ffai_error *err)
             needed = UINT64_MAX;
     }
     if (statvfs(p->snapshot.repository, &disk) != 0)
-        return ffai__cache_failure(p->snapshot.repository, "looked at", FFAI__HUB_CACHE_VARIABLE, err);
+        return ffai__hub_cache_failure(p->snapshot.repository, "looked at", err);
     const uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (needed <= available)
         return FFAI_OK;

@@ -42,11 +42,6 @@ ffai_status ffai__snapshot_turn(ffai__snapshot *snapshot, const char *commit, ff
     return FFAI_OK;
 }
 
-static ffai_status failed(const char *path, const char *what, ffai_error *err)
-{
-    return ffai__cache_failure(path, what, FFAI__HUB_CACHE_VARIABLE, err);
-}
-
 static ffai_status read_commit(char commit[41], const char *path, ffai_error *err)
 {
     char *text = NULL;
@@ -123,7 +118,7 @@ ffai_status ffai__snapshot_size(int64_t *size, const ffai__snapshot *snapshot, c
     if (path && stat(path, &info) == 0)
         *size = S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
     else if (path && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
-        status = failed(path, "looked at", err);
+        status = ffai__hub_cache_failure(path, "looked at", err);
     ffai__free(path);
     return status;
 }
@@ -146,7 +141,7 @@ static ffai_status is_noted_absent(bool *noted, const ffai__snapshot *s, const c
     if (!path)
         return ffai__fail_memory(err, file, 0);
     const ffai__path_kind kind = ffai__path_kind_of(path);
-    const ffai_status status = kind == FFAI__PATH_UNKNOWN ? failed(path, "looked at", err) : FFAI_OK;
+    const ffai_status status = kind == FFAI__PATH_UNKNOWN ? ffai__hub_cache_failure(path, "looked at", err) : FFAI_OK;
     *noted = kind == FFAI__PATH_FILE;
     ffai__free(path);
     return status;
@@ -201,13 +196,13 @@ static ffai_status find_weights(ffai__names *out, const ffai__snapshot *s, ffai_
     ffai_status status = FFAI_OK;
     const struct dirent *entry = NULL;
     if (!folder)
-        return errno == ENOENT ? FFAI_OK : failed(s->folder, "read", err);
+        return errno == ENOENT ? FFAI_OK : ffai__hub_cache_failure(s->folder, "read", err);
     while (status == FFAI_OK && (errno = 0, entry = readdir(folder))) {
         if (ffai__hub_is_weights(entry->d_name))
             status = ffai__names_add(out, entry->d_name, err);
     }
     if (status == FFAI_OK && errno)
-        status = failed(s->folder, "read", err);
+        status = ffai__hub_cache_failure(s->folder, "read", err);
     closedir(folder);
     return status;
 }
@@ -272,7 +267,7 @@ static ffai_status link_to(const char *path, const char *target, ffai_error *err
         return ffai__fail_memory(err, path, 0);
     (void)unlink(beside);
     if (symlink(target, beside) != 0 || rename(beside, path) != 0) {
-        status = failed(path, "written", err);
+        status = ffai__hub_cache_failure(path, "written", err);
         (void)unlink(beside);
     }
     ffai__free(beside);
@@ -308,7 +303,7 @@ static ffai_status write_text(const char *path, const char *text, ffai_error *er
     bool written = descriptor >= 0 && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text);
     written = descriptor >= 0 && close(descriptor) == 0 && written;
     written = written && rename(beside, path) == 0;
-    const ffai_status status = written ? FFAI_OK : failed(path, "written", err);
+    const ffai_status status = written ? FFAI_OK : ffai__hub_cache_failure(path, "written", err);
     if (!written)
         (void)unlink(beside);
     ffai__free(beside);

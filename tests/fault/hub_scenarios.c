@@ -10,14 +10,8 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "failure.h"
 #include "hub_server.h"
-
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        const ffai_status status_ = (call);                                                                            \
-        if (status_ != FFAI_OK)                                                                                        \
-            return status_;                                                                                            \
-    } while (0)
 
 enum { SHARD = 20000 };
 
@@ -201,7 +195,7 @@ static void add_cache(digest *d)
 ffai_status hub_pull(digest *d, ffai_error *err)
 {
     char *path = NULL;
-    TRY(ffai_hub_pull(&path, "org/model", NULL, err));
+    FFAI__TRY(ffai_hub_pull(&path, "org/model", NULL, err));
     calls_disarm();
     add_text(d, path + strlen(cache));
     ffai_free(path);
@@ -213,7 +207,7 @@ ffai_status hub_pull(digest *d, ffai_error *err)
 ffai_status hub_find(digest *d, ffai_error *err)
 {
     char *path = NULL;
-    TRY(ffai_hub_find(&path, "org/model", NULL, err));
+    FFAI__TRY(ffai_hub_find(&path, "org/model", NULL, err));
     add_text(d, path);
     ffai_free(path);
     return FFAI_OK;
@@ -223,7 +217,7 @@ ffai_status hub_list(digest *d, ffai_error *err)
 {
     ffai_hub_model *models = NULL;
     size_t count = 0;
-    TRY(ffai_hub_models(&models, &count, err));
+    FFAI__TRY(ffai_hub_models(&models, &count, err));
     for (size_t i = 0; i < count; i++) {
         add_text(d, models[i].name);
         add_text(d, models[i].revisions);

@@ -11,6 +11,7 @@
 #include "alloc.h"
 #include "calls.h"
 #include "checkpoint.h"
+#include "failure.h"
 #include "hub_scenarios.h"
 #include "synthetic.h"
 
@@ -21,13 +22,6 @@
 #define GGUF       GOLDEN "gguf/Q4_1.gguf"
 #define PARTS      FFAI_SOURCE_DIR "/tests/data/formats/parts/qwen3-00002-of-00003.gguf"
 #define SCORES     FFAI_SOURCE_DIR "/tests/data/gguf-tokenizers/sentence-piece.gguf"
-
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        const ffai_status status_ = (call);                                                                            \
-        if (status_ != FFAI_OK)                                                                                        \
-            return status_;                                                                                            \
-    } while (0)
 
 /* --- loading --- */
 
@@ -42,7 +36,7 @@ static ffai_status add_logits(digest *d, ffai_session *session, ffai_sequence se
     ffai_model_get_info(&info, ffai_session_model(session));
     add_text(d, info.family);
     add(d, &info.weight_bytes, sizeof info.weight_bytes);
-    TRY(ffai_forward(&logits, session, &row, 1, err));
+    FFAI__TRY(ffai_forward(&logits, session, &row, 1, err));
     add(d, logits, (size_t)info.vocab_size * sizeof *logits);
     return FFAI_OK;
 }
@@ -52,7 +46,7 @@ static ffai_status step_once(digest *d, ffai_model *model, ffai_error *err)
     static const ffai_session_options options = {.context = 32, .max_sequences = 1, .max_rows = 4};
     ffai_session *session = NULL;
     ffai_sequence sequence = 0;
-    TRY(ffai_session_open(&session, model, &options, err));
+    FFAI__TRY(ffai_session_open(&session, model, &options, err));
     ffai_status status = ffai_sequence_open(&sequence, session, err);
     if (status == FFAI_OK)
         status = add_logits(d, session, sequence, err);
@@ -63,7 +57,7 @@ static ffai_status step_once(digest *d, ffai_model *model, ffai_error *err)
 static ffai_status load(digest *d, const char *path, const ffai_model_options *options, ffai_error *err)
 {
     ffai_model *model = NULL;
-    TRY(ffai_model_load(&model, path, options, err));
+    FFAI__TRY(ffai_model_load(&model, path, options, err));
     const ffai_status status = step_once(d, model, err);
     ffai_model_free(model);
     return status;
@@ -149,7 +143,7 @@ static ffai_status generate(digest *d, ffai_session *s, ffai_sequence from, ffai
     const ffai_generate_options options = {
         .parameters = &parameters, .seed = 7, .ignore_end_tokens = true, .on_text = add_piece, .context = d};
     ffai_generation *g = NULL;
-    TRY(ffai_generate(&g, s, from, prompt, PROMPT, &options, err));
+    FFAI__TRY(ffai_generate(&g, s, from, prompt, PROMPT, &options, err));
     add(d, g->tokens, g->num_tokens * sizeof *g->tokens);
     add(d, g->text, g->text_size + 1);
     ffai_generation_free(g);
@@ -161,13 +155,13 @@ static ffai_status generate_and_fork(digest *d, ffai_session *s, ffai_error *err
     ffai_sequence first = 0;
     ffai_sequence second = 0;
     double nll = 0;
-    TRY(ffai_sequence_open(&first, s, err));
-    TRY(generate(d, s, first, err));
-    TRY(ffai_sequence_fork(&second, s, first, 7, err));
-    TRY(generate(d, s, second, err));
+    FFAI__TRY(ffai_sequence_open(&first, s, err));
+    FFAI__TRY(generate(d, s, first, err));
+    FFAI__TRY(ffai_sequence_fork(&second, s, first, 7, err));
+    FFAI__TRY(generate(d, s, second, err));
     ffai_sequence_close(s, first);
-    TRY(ffai_sequence_open(&first, s, err));
-    TRY(ffai_mean_nll(&nll, s, first, prompt, PROMPT, NULL, NULL, err));
+    FFAI__TRY(ffai_sequence_open(&first, s, err));
+    FFAI__TRY(ffai_mean_nll(&nll, s, first, prompt, PROMPT, NULL, NULL, err));
     add(d, &nll, sizeof nll);
     return FFAI_OK;
 }
@@ -176,7 +170,7 @@ static ffai_status in_a_new_session(digest *d, ffai_status (*run)(digest *d, ffa
                                     ffai_error *err)
 {
     ffai_session *s = NULL;
-    TRY(open_session(&s, err));
+    FFAI__TRY(open_session(&s, err));
     const ffai_status status = run(d, s, err);
     ffai_session_close(s);
     return status;
@@ -203,7 +197,7 @@ static void close_everything(void)
 /* The session outlives each failure: what failed must leave it fit for the next run. */
 static ffai_status generate_again(digest *d, ffai_error *err)
 {
-    TRY(ffai_sequence_truncate(session, sequence, 0, err));
+    FFAI__TRY(ffai_sequence_truncate(session, sequence, 0, err));
     return generate(d, session, sequence, err);
 }
 
@@ -218,7 +212,7 @@ static ffai_status stream(digest *d, const ffai_tokenizer *t, const int32_t *ids
     ffai_detokenizer *detokenizer = NULL;
     const char *piece = NULL;
     size_t size = 0;
-    TRY(ffai_detokenizer_create(&detokenizer, t, true, err));
+    FFAI__TRY(ffai_detokenizer_create(&detokenizer, t, true, err));
     ffai_status status = FFAI_OK;
     for (size_t i = 0; i < count && status == FFAI_OK; i++) {
         status = ffai_detokenizer_push(&piece, &size, detokenizer, ids[i], err);
@@ -237,7 +231,7 @@ static ffai_status decode(digest *d, const ffai_tokenizer *t, const int32_t *ids
 {
     char *decoded = NULL;
     size_t size = 0;
-    TRY(ffai_tokenizer_decode(&decoded, &size, t, ids, count, false, err));
+    FFAI__TRY(ffai_tokenizer_decode(&decoded, &size, t, ids, count, false, err));
     add(d, decoded, size + 1);
     ffai_free(decoded);
     return stream(d, t, ids, count, err);
@@ -247,7 +241,7 @@ static ffai_status encode_and_decode(digest *d, const ffai_tokenizer *t, ffai_er
 {
     int32_t *ids = NULL;
     size_t count = 0;
-    TRY(ffai_tokenizer_encode(&ids, &count, t, text, sizeof text - 1, NULL, err));
+    FFAI__TRY(ffai_tokenizer_encode(&ids, &count, t, text, sizeof text - 1, NULL, err));
     add(d, ids, count * sizeof *ids);
     const ffai_status status = decode(d, t, ids, count, err);
     ffai_free(ids);
@@ -257,7 +251,7 @@ static ffai_status encode_and_decode(digest *d, const ffai_tokenizer *t, ffai_er
 static ffai_status tokenize(digest *d, const char *path, ffai_error *err)
 {
     ffai_tokenizer *t = NULL;
-    TRY(ffai_tokenizer_load(&t, path, err));
+    FFAI__TRY(ffai_tokenizer_load(&t, path, err));
     const ffai_status status = encode_and_decode(d, t, err);
     ffai_tokenizer_free(t);
     return status;
@@ -284,7 +278,7 @@ static ffai_status derive_merges(digest *d, ffai_error *err)
     ffai__checkpoint *checkpoint = NULL;
     char *json = NULL;
     size_t size = 0;
-    TRY(ffai__checkpoint_open_documents(&checkpoint, SCORES, err));
+    FFAI__TRY(ffai__checkpoint_open_documents(&checkpoint, SCORES, err));
     const ffai_status status = ffai__checkpoint_tokenizer_json(&json, &size, NULL, checkpoint, err);
     if (status == FFAI_OK)
         add(d, json, size);
@@ -303,7 +297,7 @@ static ffai_status tokenize_otherwise(digest *d, ffai_error *err)
         TOKENIZERS "single_digits.json",   TOKENIZERS "prefix_and_suffix.json",
         TOKENIZERS "whitespace_split.json"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        TRY(tokenize(d, files[i], err));
+        FFAI__TRY(tokenize(d, files[i], err));
     return FFAI_OK;
 }
 
@@ -432,7 +426,7 @@ static void add_and_free(digest *d, char *description)
 static ffai_status inspect(digest *d, ffai_error *err)
 {
     char *description = NULL;
-    TRY(ffai_model_inspect(&description, MIXED, false, err));
+    FFAI__TRY(ffai_model_inspect(&description, MIXED, false, err));
     add_and_free(d, description);
     return FFAI_OK;
 }
@@ -440,7 +434,7 @@ static ffai_status inspect(digest *d, ffai_error *err)
 static ffai_status inspect_as_json(digest *d, ffai_error *err)
 {
     char *description = NULL;
-    TRY(ffai_model_inspect(&description, GGUF, true, err));
+    FFAI__TRY(ffai_model_inspect(&description, GGUF, true, err));
     add_and_free(d, description);
     return FFAI_OK;
 }
@@ -448,7 +442,7 @@ static ffai_status inspect_as_json(digest *d, ffai_error *err)
 static ffai_status list(digest *d, ffai_error *err)
 {
     char *description = NULL;
-    TRY(ffai_model_listing(&description, MIXED, "all", err));
+    FFAI__TRY(ffai_model_listing(&description, MIXED, "all", err));
     add_and_free(d, description);
     return FFAI_OK;
 }
@@ -464,7 +458,7 @@ static ffai_status compare(digest *d, ffai_error *err)
 {
     static const ffai_model_options options = {.threads = 1};
     size_t first = 0;
-    TRY(ffai_diff(&first, MIXED, "cpu", "ref", prompt, PROMPT, 0.03, &options, add_difference, d, err));
+    FFAI__TRY(ffai_diff(&first, MIXED, "cpu", "ref", prompt, PROMPT, 0.03, &options, add_difference, d, err));
     add(d, &first, sizeof first);
     return FFAI_OK;
 }
@@ -477,7 +471,7 @@ static ffai_status make_weights(digest *d, ffai_error *err)
     static const ffai__synthetic_weights weights = {tensors, 2, 4, 32};
     ffai__checkpoint *checkpoint = NULL;
     float row[64];
-    TRY(ffai__checkpoint_make(&checkpoint, "made up", NULL, &weights, err));
+    FFAI__TRY(ffai__checkpoint_make(&checkpoint, "made up", NULL, &weights, err));
     ffai__weight_read(row, ffai__checkpoint_find(checkpoint, "b.weight"), 2);
     add(d, row, sizeof row);
     ffai__checkpoint_close(checkpoint);
@@ -488,9 +482,9 @@ static ffai_status add_profile(digest *d, ffai_session *timed, ffai_error *err)
 {
     ffai_op_time times[64];
     ffai_sequence fresh = 0;
-    TRY(ffai_session_profile(timed, true, err));
-    TRY(ffai_sequence_open(&fresh, timed, err));
-    TRY(add_logits(d, timed, fresh, err));
+    FFAI__TRY(ffai_session_profile(timed, true, err));
+    FFAI__TRY(ffai_sequence_open(&fresh, timed, err));
+    FFAI__TRY(add_logits(d, timed, fresh, err));
     const size_t count = ffai_session_profile_read(times, 64, timed);
     for (size_t i = 0; i < count; i++)
         add(d, &times[i].count, sizeof times[i].count);

@@ -28,13 +28,6 @@ static ffai__scale_mode scale_mode(const ffai__weight *weight)
     return weight->scale_dtype == FFAI__BF16 ? FFAI__SCALE_BF16 : FFAI__SCALE_F16;
 }
 
-/* Of a chunk: factors, then scales. */
-static size_t k_header_bytes(const ffai__weight *weight)
-{
-    const size_t scales = weight->bits == 3 ? 3 * FFAI__K_COLUMNS / 64 : FFAI__K_COLUMNS / 16;
-    return FFAI__BLOCK_BYTES + scales * FFAI__TILE_ROWS;
-}
-
 static int groups_of_chunk(const ffai__weight *weight, ffai__scale_mode mode)
 {
     if (mode == FFAI__SCALE_K)
@@ -57,8 +50,9 @@ void ffai__affine_layout_of(ffai__affine_layout *layout, const ffai__weight *wei
     layout->groups = weight->columns / weight->group_size;
     layout->groups_per_chunk = groups_of_chunk(weight, layout->mode);
     layout->scale_bytes = scale_bytes[layout->mode];
-    layout->header_bytes =
-        layout->mode == FFAI__SCALE_K ? k_header_bytes(weight) : layout->scale_bytes * (size_t)layout->groups_per_chunk;
+    layout->header_bytes = layout->mode == FFAI__SCALE_K
+                               ? FFAI__K_HEADER_LINES(weight->bits) * (size_t)FFAI__BLOCK_BYTES
+                               : layout->scale_bytes * (size_t)layout->groups_per_chunk;
     const size_t spans = (size_t)(layout->groups_per_chunk * weight->group_size / FFAI__SPAN_COLUMNS);
     layout->chunk_bytes = layout->header_bytes + spans * (size_t)weight->bits * FFAI__BLOCK_BYTES;
 }

@@ -391,6 +391,32 @@ static void a_range_of_another_place_is_refused(void **state)
     free(big);
 }
 
+/* A hub whose large file comes to a stop in the middle, each time. */
+static char *begin_cut(void)
+{
+    char *big = make_big();
+    begin_big(big);
+    server.target = BODY;
+    server.amount = 3 << 20;
+    server.times = -1;
+    server.fault = FAULT_CUT_STALL;
+    return big;
+}
+
+/* The next download takes what came from there. */
+static void expect_to_go_on(char *big)
+{
+    ffai_error err = FFAI_ERROR_INIT;
+    check_cache();
+    server.fault = FAULT_NONE;
+    const int64_t sent = server.bytes_sent;
+    assert_int_equal(pull(&err), FFAI_OK);
+    assert_true(server.bytes_sent - sent < BIG);
+    expect_file("model.safetensors", big, BIG);
+    end();
+    free(big);
+}
+
 static bool stop_in_the_middle(void *context, const ffai_hub_event *event)
 {
     (void)context;
@@ -401,23 +427,11 @@ static void cancelling_keeps_what_came(void **state)
 {
     ffai_error err = FFAI_ERROR_INIT;
     char *path = NULL;
-    char *big = make_big();
+    char *big = begin_cut();
     (void)state;
-    begin_big(big);
-    server.target = BODY;
-    server.amount = 3 << 20;
-    server.times = -1;
-    server.fault = FAULT_CUT_STALL;
     const ffai_hub_options options = {.on_event = stop_in_the_middle};
     assert_int_equal(pull_with("org/model", &options, &path, &err), FFAI_E_CANCELLED);
-    check_cache();
-    server.fault = FAULT_NONE;
-    const int64_t sent = server.bytes_sent;
-    assert_int_equal(pull(&err), FFAI_OK);
-    assert_true(server.bytes_sent - sent < BIG);
-    expect_file("model.safetensors", big, BIG);
-    end();
-    free(big);
+    expect_to_go_on(big);
 }
 
 static bool die_in_the_middle(void *context, const ffai_hub_event *event)
@@ -432,13 +446,8 @@ static void a_killed_process_leaves_what_another_goes_on_with(void **state)
 {
     ffai_error err = FFAI_ERROR_INIT;
     char *path = NULL;
-    char *big = make_big();
+    char *big = begin_cut();
     (void)state;
-    begin_big(big);
-    server.target = BODY;
-    server.amount = 3 << 20;
-    server.times = -1;
-    server.fault = FAULT_CUT_STALL;
     const ffai_hub_options options = {.on_event = die_in_the_middle};
     const pid_t child = fork();
     if (child == 0)
@@ -446,14 +455,7 @@ static void a_killed_process_leaves_what_another_goes_on_with(void **state)
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    check_cache();
-    server.fault = FAULT_NONE;
-    const int64_t sent = server.bytes_sent;
-    assert_int_equal(pull(&err), FFAI_OK);
-    assert_true(server.bytes_sent - sent < BIG);
-    expect_file("model.safetensors", big, BIG);
-    end();
-    free(big);
+    expect_to_go_on(big);
 }
 
 /* --- the disk --- */
@@ -472,30 +474,18 @@ static void a_disk_that_fills_keeps_what_came(void **state)
 {
     ffai_error err = FFAI_ERROR_INIT;
     char *path = NULL;
-    char *big = make_big();
     struct rlimit before;
     (void)state;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, SIG_IGN);
-    begin_big(big);
-    server.target = BODY;
-    server.amount = 3 << 20;
-    server.times = -1;
-    server.fault = FAULT_CUT_STALL;
+    char *big = begin_cut();
     const ffai_hub_options options = {.on_event = fill_the_disk};
     const ffai_status status = pull_with("org/model", &options, &path, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(status, FFAI_E_IO);
     assert_non_null(strstr(err.message, ".ffai-part: cannot be written: "));
     assert_non_null(strstr(err.message, ": free some space there, or set HF_HUB_CACHE to a folder on another disk"));
-    check_cache();
-    server.fault = FAULT_NONE;
-    const int64_t sent = server.bytes_sent;
-    assert_int_equal(pull(&err), FFAI_OK);
-    assert_true(server.bytes_sent - sent < BIG);
-    expect_file("model.safetensors", big, BIG);
-    end();
-    free(big);
+    expect_to_go_on(big);
 }
 
 /* A blob of the model, and its name while it was not whole. */

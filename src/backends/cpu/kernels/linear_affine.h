@@ -232,23 +232,27 @@ FFAI__ALWAYS_INLINE void fixed_rows(const ffai__linear_job *job, int64_t tile, i
         finish_lanes(job, tile, row + m, y[m]);
 }
 
-/* One row, groups of whole spans. Where a sum is a register or two, two sums take turns, which shortens the chain of
- * additions. */
+/* One row: quads [first, first + count) of a span. Where a sum is a register or two, two sums take turns, which
+ * shortens the chain of additions. */
+FFAI__ALWAYS_INLINE void add_quads(dot_sum *even, dot_sum *odd, const uint8_t *codes, const uint8_t *span, int first,
+                                   int count, int bits)
+{
+    UNROLL
+    for (int quad = first; quad < first + count; quad += 2) {
+        *even = dot_add(*even, dot_widen(unpack_quad(codes, bits, quad)), span, quad);
+        dot_sum *const next = DOT_TURNS > 1 ? odd : even;
+        *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), span, quad + 1);
+    }
+}
+
+/* One row, groups of whole spans. */
 FFAI__ALWAYS_INLINE dot_sum dot_spans(const uint8_t *codes, const uint8_t *input, int64_t first, int spans, int bits)
 {
     dot_sum even = dot_zero();
     dot_sum odd = dot_zero();
     UNROLL_SPANS
-    for (int s = 0; s < spans; s++) {
-        const uint8_t *span = DOT_SPAN(input, first + s);
-        UNROLL
-        for (int quad = 0; quad < 8; quad += 2) {
-            const uint8_t *at = codes + s * bits * FFAI__BLOCK_BYTES;
-            even = dot_add(even, dot_widen(unpack_quad(at, bits, quad)), span, quad);
-            dot_sum *const next = DOT_TURNS > 1 ? &odd : &even;
-            *next = dot_add(*next, dot_widen(unpack_quad(at, bits, quad + 1)), span, quad + 1);
-        }
-    }
+    for (int s = 0; s < spans; s++)
+        add_quads(&even, &odd, codes + s * bits * FFAI__BLOCK_BYTES, DOT_SPAN(input, first + s), 0, 8, bits);
     return DOT_TURNS > 1 ? dot_join(even, odd) : even;
 }
 
@@ -301,12 +305,7 @@ FFAI__ALWAYS_INLINE dot_sum dot_quads(const uint8_t *codes, const uint8_t *span,
 {
     dot_sum even = dot_zero();
     dot_sum odd = dot_zero();
-    UNROLL
-    for (int quad = first; quad < first + count; quad += 2) {
-        even = dot_add(even, dot_widen(unpack_quad(codes, bits, quad)), span, quad);
-        dot_sum *const next = DOT_TURNS > 1 ? &odd : &even;
-        *next = dot_add(*next, dot_widen(unpack_quad(codes, bits, quad + 1)), span, quad + 1);
-    }
+    add_quads(&even, &odd, codes, span, first, count, bits);
     return DOT_TURNS > 1 ? dot_join(even, odd) : even;
 }
 
@@ -317,7 +316,7 @@ FFAI__ALWAYS_INLINE void fixed_row_k(const ffai__linear_job *job, int64_t tile, 
     const ffai__affine_layout float_scales = {.bits = bits, .mode = FFAI__SCALE_F32};
     const int64_t columns = job->packed->weight->columns;
     const int in_span = FFAI__SPAN_COLUMNS / group_size;
-    const int header_lines = bits == 3 ? 4 : 5;
+    const int header_lines = FFAI__K_HEADER_LINES(bits);
     const int ahead = distance_ahead(job, 1);
     const uint8_t *at = job->packed->tiles + (uint64_t)tile * job->packed->tile_bytes;
     const uint8_t *input = job->inputs + (uint64_t)row * job->input_bytes;

@@ -42,6 +42,9 @@
 
 enum { FFAI__SPAN_COLUMNS = 32, FFAI__BLOCK_BYTES = 64 };
 
+/* Blocks before the codes of a K type's chunk: one of factors, then four of scales, or three. */
+#define FFAI__K_HEADER_LINES(bits) ((bits) == 3 ? 4 : 5)
+
 /* A byte for each row of a tile. */
 typedef uint8_t lanes_b __attribute__((vector_size(FFAI__TILE_ROWS)));
 
