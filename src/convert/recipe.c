@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "parts.h"
+
 static const struct {
     const char *name;
     int bits;
@@ -59,6 +61,8 @@ int ffai__recipe_bits(const ffai__recipe *recipe, const ffai__weight *weight)
     static const char suffix[] = ".weight";
     const size_t length = strlen(weight->name);
     const bool floats = weight->dtype == FFAI__F64 || ffai__dtype_is_float(weight->dtype);
+    if (ffai__part_of(weight->name) != FFAI__PART_TEXT)
+        return 0;
     if (!recipe->bits || weight->rank != 2 || weight->columns % recipe->group_size)
         return 0;
     if (length < sizeof suffix || strcmp(weight->name + length - (sizeof suffix - 1), suffix) != 0)

@@ -19,7 +19,8 @@ ffai_status ffai__recipe_find(ffai__recipe *recipe, const char *name, ffai_error
 ffai_status ffai__recipe_check(const ffai__recipe *recipe, ffai_error *err);
 
 /* The bits of a weight, 0 where it stays as it is: matrices of floats or of affine groups named "….weight", whose
- * columns the group size divides, are rounded, which are those of linear layers and embeddings. A mixed recipe spares
+ * columns the group size divides, are rounded, which are those of linear layers and embeddings of
+ * the text model. A mixed recipe spares
  * lm_head, and v_proj and down_proj in the first and the last eighth of the layers and in every third between. */
 int ffai__recipe_bits(const ffai__recipe *recipe, const ffai__weight *weight);
 

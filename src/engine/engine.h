@@ -13,8 +13,9 @@ enum { FFAI__MAX_END_TOKENS = 64 };
 
 struct ffai_model {
     ffai__checkpoint *checkpoint;
-    ffai__config config; /* points into the checkpoint's JSON */
-    char *config_path;
+    json_t *text_config; /* the text model's config.json, which config points into */
+    ffai__config config;
+    char *config_path; /* where it stands, for messages */
     const ffai__family *family;
     ffai_parameters parameters;
     ffai_tokenizer *tokenizer; /* NULL if loaded without */

@@ -64,19 +64,46 @@ static void add_format(json_t *formats, const ffai__weight *weight)
     }
 }
 
-static json_t *describe_weights(const ffai__checkpoint *checkpoint)
+static json_t *describe_weights(const ffai_model *model)
 {
     json_t *formats = json_object();
+    size_t tensors = 0;
     uint64_t parameters = 0;
-    for (size_t i = 0; i < ffai__checkpoint_count(checkpoint); i++) {
-        const ffai__weight *weight = ffai__checkpoint_weight(checkpoint, i);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ffai__checkpoint_count(model->checkpoint); i++) {
+        const ffai__weight *weight = ffai__checkpoint_weight(model->checkpoint, i);
+        if (ffai__family_skips(model->family, weight->name))
+            continue;
+        tensors++;
         parameters += (uint64_t)weight->rows * (uint64_t)weight->columns;
+        bytes += ffai__weight_bytes(weight);
         add_format(formats, weight);
     }
-    const uint64_t bytes = ffai__checkpoint_bytes(checkpoint);
-    return json_pack("{s:I, s:I, s:I, s:f, s:o}", "tensors", (json_int_t)ffai__checkpoint_count(checkpoint),
-                     "parameters", (json_int_t)parameters, "bytes", (json_int_t)bytes, "bits_per_weight",
+    return json_pack("{s:I, s:I, s:I, s:f, s:o}", "tensors", (json_int_t)tensors, "parameters", (json_int_t)parameters,
+                     "bytes", (json_int_t)bytes, "bits_per_weight",
                      parameters ? 8.0 * (double)bytes / (double)parameters : 0.0, "formats", formats);
+}
+
+/* {"vision": {"tensors": …, "bytes": …}, …}: parts that are in the checkpoint and are not read. */
+static json_t *describe_skipped(const ffai_model *model)
+{
+    size_t tensors[FFAI__PART_COUNT] = {0};
+    uint64_t bytes[FFAI__PART_COUNT] = {0};
+    json_t *skipped = json_object();
+    for (size_t i = 0; i < ffai__checkpoint_count(model->checkpoint); i++) {
+        const ffai__weight *weight = ffai__checkpoint_weight(model->checkpoint, i);
+        if (!ffai__family_skips(model->family, weight->name))
+            continue;
+        tensors[ffai__part_of(weight->name)]++;
+        bytes[ffai__part_of(weight->name)] += ffai__weight_bytes(weight);
+    }
+    for (int part = 0; part < FFAI__PART_COUNT; part++) {
+        if (tensors[part])
+            json_object_set_new(
+                skipped, ffai__part_text((ffai__part)part),
+                json_pack("{s:I, s:I}", "tensors", (json_int_t)tensors[part], "bytes", (json_int_t)bytes[part]));
+    }
+    return skipped;
 }
 
 static json_t *describe_capabilities(unsigned capabilities)
@@ -118,7 +145,7 @@ static json_t *describe_memory(const ffai_model *model)
         snprintf(key, sizeof key, "%lld", (long long)contexts[i]);
         json_object_set_new(stores, key, json_integer((json_int_t)(position * (uint64_t)contexts[i])));
     }
-    json_object_set_new(memory, "weights", json_integer((json_int_t)ffai__checkpoint_bytes(model->checkpoint)));
+    json_object_set_new(memory, "weights", json_integer((json_int_t)ffai__program_weight_bytes(model->program)));
     json_object_set_new(memory, "kv_bf16_by_context", stores);
     return memory;
 }
@@ -149,13 +176,13 @@ static ffai_status judge_tokenizer(char *text, size_t size, const ffai_model *mo
 
 static json_t *describe(const ffai_model *model, const char *tokenizer)
 {
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "path",
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "path",
                      ffai__checkpoint_path(model->checkpoint), "format",
                      ffai__checkpoint_is_gguf(model->checkpoint) ? "gguf" : "safetensors", "family",
                      model->family->name, "architecture", model->config.architecture, "model_type",
                      model->config.model_type, "capabilities", describe_capabilities(model->family->capabilities),
-                     "config", describe_config(&model->config), "weights", describe_weights(model->checkpoint),
-                     "memory", describe_memory(model), "tokenizer", tokenizer, "generation",
+                     "config", describe_config(&model->config), "weights", describe_weights(model), "skipped",
+                     describe_skipped(model), "memory", describe_memory(model), "tokenizer", tokenizer, "generation",
                      describe_parameters(&model->parameters), "end_tokens", describe_end_tokens(model));
 }
 
@@ -203,6 +230,20 @@ static void print_weights(ffai__buffer *out, json_t *weights)
                             (long long)json_integer_value(json_object_get(entry, "tensors")));
         put_amount(out, json_number_value(json_object_get(entry, "bytes")), "B\n");
     }
+}
+
+static void print_skipped(ffai__buffer *out, json_t *skipped)
+{
+    const char *part = NULL;
+    json_t *entry = NULL;
+    size_t count = 0;
+    json_object_foreach(skipped, part, entry)
+    {
+        ffai__buffer_format(out, "%s%s, %lld tensors, ", count++ ? "; " : "skipped       ", part,
+                            (long long)json_integer_value(json_object_get(entry, "tensors")));
+        put_amount(out, json_number_value(json_object_get(entry, "bytes")), "B");
+    }
+    ffai__buffer_text(out, count ? ": not read, this version takes text\n" : "");
 }
 
 static void print_memory(ffai__buffer *out, json_t *memory)
@@ -257,6 +298,7 @@ static char *print_for_people(const ffai_model *model, json_t *document)
     print_list(&out, "capabilities", json_object_get(document, "capabilities"));
     print_config(&out, &model->config);
     print_weights(&out, json_object_get(document, "weights"));
+    print_skipped(&out, json_object_get(document, "skipped"));
     print_memory(&out, json_object_get(document, "memory"));
     ffai__buffer_format(&out, "tokenizer     %s\n", json_string_value(json_object_get(document, "tokenizer")));
     print_list(&out, "end tokens", json_object_get(document, "end_tokens"));

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "alloc.h"
+#include "combined.h"
 #include "default_model.h"
 #include "engine.h"
 #include "file_map.h"
@@ -58,15 +59,26 @@ static ffai_status read_generation_config(ffai_model *model, ffai_error *err)
     return status;
 }
 
+static ffai_status enter_text_config(char **path, ffai_error *err)
+{
+    char *inner = ffai__format("%s: text_config", *path);
+    if (!inner)
+        return ffai__fail_memory(err, *path, strlen(*path));
+    ffai__free(*path);
+    *path = inner;
+    return FFAI_OK;
+}
+
 static ffai_status read_configuration(ffai_model *model, ffai_error *err)
 {
     const json_t *config = ffai__checkpoint_config(model->checkpoint);
     model->config_path = document_path(model, "config.json");
     if (!model->config_path)
         return ffai__fail_memory(err, "a path", 0);
-    FFAI__TRY(ffai__config_identify(&model->config, config, model->config_path, err));
-    FFAI__TRY(ffai__family_find(&model->family, &model->config, err));
-    FFAI__TRY(ffai__config_read(&model->config, config, model->config_path, err));
+    FFAI__TRY(ffai__text_config(&model->text_config, &model->family, config, model->config_path, err));
+    if (model->text_config != config)
+        FFAI__TRY(enter_text_config(&model->config_path, err));
+    FFAI__TRY(ffai__config_read(&model->config, model->text_config, model->config_path, err));
     return read_generation_config(model, err);
 }
 
@@ -88,6 +100,7 @@ void ffai__model_close_checkpoint(ffai_model *model)
 {
     ffai__program_free(model->program);
     ffai__free(model->config_path);
+    json_decref(model->text_config);
     ffai__checkpoint_close(model->checkpoint);
 }
 
@@ -143,7 +156,7 @@ ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai
 /* Before any weight is read: the backend keeps its own copy of the matrices. */
 static ffai_status check_memory(const ffai_model *model, ffai_error *err)
 {
-    const uint64_t needed = ffai__checkpoint_bytes(model->checkpoint);
+    const uint64_t needed = ffai__program_weight_bytes(model->program);
     uint64_t available = 0;
     if (model->backend->available) /* a device's plan takes all it needs at once, and says what is missing */
         return FFAI_OK;
@@ -158,7 +171,10 @@ static ffai_status check_capabilities(const ffai_model *model, unsigned wanted, 
 {
     if (!(wanted & ~model->family->capabilities))
         return FFAI_OK;
-    return ffai__fail(err, FFAI_E_UNSUPPORTED, "load: the %s family reads and writes text only", model->family->name);
+    return ffai__fail(
+        err, FFAI_E_UNSUPPORTED,
+        "load: %s: the %s family reads and writes text only: what is there for images or sound is skipped",
+        ffai__checkpoint_path(model->checkpoint), model->family->name);
 }
 
 /* The tokenizer is read beside the weights: neither needs the other, and it takes one thread about as long as the
@@ -349,7 +365,7 @@ void ffai_model_get_info(ffai_model_info *info, const ffai_model *model)
         .hidden_size = model->program->hidden_size,
         .num_layers = model->program->num_layers,
         .max_context = model->config.max_position_embeddings,
-        .weight_bytes = ffai__checkpoint_bytes(model->checkpoint),
+        .weight_bytes = ffai__program_weight_bytes(model->program),
     };
 }
 

@@ -116,6 +116,10 @@ static ffai_status read_rope_scaling(ffai__config *c, ffai_error *err)
         return FFAI_OK;
     if (!json_is_object(scaling))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"rope_scaling\": must be an object", c->path);
+    if (ffai__json_field(scaling, "mrope_section"))
+        return ffai__fail(err, FFAI_E_UNSUPPORTED,
+                          "%s: field \"rope_scaling.mrope_section\": positions of several axes are not supported",
+                          c->path);
     FFAI__TRY(ffai__json_get_double(&c->rope_theta, scaling, "rope_theta", 1, 1e15, c->path, err));
     FFAI__TRY(
         ffai__json_get_double(&c->partial_rotary_factor, scaling, "partial_rotary_factor", 1e-3, 1, c->path, err));

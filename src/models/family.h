@@ -7,9 +7,10 @@
 
 #include "checkpoint.h"
 #include "config.h"
+#include "parts.h"
 
 /* The same bits as ffai_capability in include/ffai/model.h. */
-enum { FFAI__TEXT_IN = 1, FFAI__TEXT_OUT = 2 };
+enum { FFAI__TEXT_IN = 1, FFAI__TEXT_OUT = 2, FFAI__IMAGE_IN = 4, FFAI__AUDIO_IN = 8 };
 
 typedef struct ffai__generation_defaults {
     int64_t max_tokens;
@@ -36,7 +37,9 @@ typedef struct ffai__family {
     unsigned capabilities;
     ffai__generation_defaults defaults;
     const ffai__name_alias *aliases; /* other spellings of weight names; may be NULL */
-    const char *const *ignored;      /* ends of weight names that the family leaves aside; may be NULL */
+    const char *text_config;    /* JSON: what transformers' class of the configuration has for fields that a combined
+                                 * checkpoint leaves out, where that is not what ffai__config_read takes */
+    const char *const *ignored; /* ends of weight names that the family leaves aside; may be NULL */
     void (*record)(ffai__recorder *r, const ffai__config *config);
 } ffai__family;
 
@@ -47,8 +50,12 @@ ffai_status ffai__family_find(const ffai__family **out, const ffai__config *conf
 /* All families, in the order of families.def. */
 const ffai__family *const *ffai__families(size_t *count);
 
-/* Record the checkpoint's program. Weights that neither the program reads nor the family ignores are an error:
- * a checkpoint with parts we do not compute would give wrong text. */
+/* Whether a weight of this name is of a part that the family has no capability for: an encoder of images, of sound. It
+ * is not read then. */
+bool ffai__family_skips(const ffai__family *family, const char *name);
+
+/* Record the checkpoint's program. Weights that the program does not read are an error unless the family skips or
+ * ignores them: a checkpoint with parts we do not compute would give wrong text. */
 ffai_status ffai__family_record(ffai__program **out, const ffai__family *family, const ffai__config *config,
                                 const ffai__checkpoint *checkpoint, ffai_error *err);
 

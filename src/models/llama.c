@@ -30,5 +30,8 @@ const ffai__family ffai__family_llama = {
     .capabilities = FFAI__TEXT_IN | FFAI__TEXT_OUT,
     .defaults = FFAI__GENERATION_DEFAULTS(1024, 1.0, 0),
     .aliases = ffai__decoder_aliases,
+    .text_config =
+        "{\"vocab_size\": 32000, \"hidden_size\": 4096, \"intermediate_size\": 11008, \"num_hidden_layers\": 32, "
+        "\"num_attention_heads\": 32}",
     .record = record,
 };

@@ -29,5 +29,9 @@ const ffai__family ffai__family_mistral = {
     .capabilities = FFAI__TEXT_IN | FFAI__TEXT_OUT,
     .defaults = FFAI__GENERATION_DEFAULTS(4096, 1.0, 0),
     .aliases = ffai__decoder_aliases,
+    .text_config =
+        "{\"vocab_size\": 32000, \"hidden_size\": 4096, \"intermediate_size\": 14336, \"num_hidden_layers\": 32, "
+        "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"max_position_embeddings\": 131072, "
+        "\"sliding_window\": 4096}",
     .record = record,
 };

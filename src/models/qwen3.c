@@ -32,5 +32,9 @@ const ffai__family ffai__family_qwen3 = {
     .capabilities = FFAI__TEXT_IN | FFAI__TEXT_OUT,
     .defaults = FFAI__GENERATION_DEFAULTS(1024, 0.95, 20),
     .aliases = ffai__decoder_aliases,
+    .text_config =
+        "{\"vocab_size\": 151936, \"hidden_size\": 4096, \"intermediate_size\": 22016, \"num_hidden_layers\": 32, "
+        "\"num_attention_heads\": 32, \"num_key_value_heads\": 32, \"head_dim\": 128, "
+        "\"max_position_embeddings\": 32768, \"sliding_window\": 4096, \"max_window_layers\": 28}",
     .record = record,
 };

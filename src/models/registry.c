@@ -19,6 +19,7 @@ enum { NUM_FAMILIES = sizeof families / sizeof families[0] };
 const ffai__name_alias ffai__decoder_aliases[] = {
     {"model.", "language_model.model."},
     {"model.", "model.language_model."},
+    {"model.", "model.text_model."},
     {"lm_head.", "language_model.lm_head."},
     {"model.layers.", "transformer.h."},
     {"model.", ""},
@@ -84,6 +85,17 @@ static bool ends_with(const char *text, const char *end)
     return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
+bool ffai__family_skips(const ffai__family *family, const char *name)
+{
+    static const unsigned needed[FFAI__PART_COUNT] = {
+        [FFAI__PART_VISION] = FFAI__IMAGE_IN,
+        [FFAI__PART_AUDIO] = FFAI__AUDIO_IN,
+        [FFAI__PART_PROJECTOR] = FFAI__IMAGE_IN | FFAI__AUDIO_IN,
+    };
+    const unsigned any = needed[ffai__part_of(name)];
+    return any && !(family->capabilities & any);
+}
+
 static bool is_ignored(const ffai__family *family, const ffai__config *config, const char *name)
 {
     if (ends_with(name, "rotary_emb.inv_freq")) /* a table some old exports carry; it is computed here */
@@ -111,7 +123,8 @@ static ffai_status check_all_read(const ffai__program *program, const ffai__fami
 {
     for (size_t i = 0; i < ffai__checkpoint_count(checkpoint); i++) {
         const ffai__weight *weight = ffai__checkpoint_weight(checkpoint, i);
-        if (reads(program, weight) || is_ignored(family, config, weight->name))
+        if (ffai__family_skips(family, weight->name) || reads(program, weight) ||
+            is_ignored(family, config, weight->name))
             continue;
         return ffai__fail(err, FFAI_E_UNSUPPORTED,
                           "%s: weight \"%s\" has no place in the %s family: the checkpoint holds something that would "

@@ -22,6 +22,16 @@ void ffai__program_free(ffai__program *program)
     ffai__free(program);
 }
 
+uint64_t ffai__program_weight_bytes(const ffai__program *program)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < program->num_values; i++) {
+        if (program->values[i].weight)
+            bytes += ffai__weight_bytes(program->values[i].weight);
+    }
+    return bytes;
+}
+
 uint64_t ffai__instruction_bytes(const ffai__program *program, size_t index)
 {
     const ffai__instruction *instruction = &program->instructions[index];

@@ -125,6 +125,9 @@ static inline bool ffai__op_multiplies(ffai__op op)
     return op == FFAI__OP_linear || op == FFAI__OP_linear_shared || op == FFAI__OP_linear_add;
 }
 
+/* Bytes of the weights that the program reads, each once, as stored. */
+uint64_t ffai__program_weight_bytes(const ffai__program *program);
+
 /* Bytes of weights that one row reads, and floating-point operations a row, attention over no context. */
 uint64_t ffai__instruction_bytes(const ffai__program *program, size_t index);
 uint64_t ffai__instruction_flops(const ffai__program *program, size_t index);

@@ -119,6 +119,7 @@ def capture(model, output, texts=None, ids=None, max_tokens=16, library=None, al
     with tempfile.TemporaryDirectory() as scratch:
         folder, source = resolve(model, Path(scratch) / "folder")
         config = json.loads((folder / "config.json").read_text())
+        config = config.get("text_config", config)
         chosen, why = references.choose(config)
         if library is not None and library != chosen.library:
             chosen, why = references.BY_NAME[library], "asked for"

@@ -89,7 +89,7 @@ class MlxLm:
     def _layer0(self, ids, cache):
         from mlx_lm.models.base import create_attention_mask
 
-        body = self.model.model
+        body = getattr(self.model, "language_model", self.model).model
         h = body.embed_tokens(ids)
         return body.layers[0](h, create_attention_mask(h, cache), cache)
 
@@ -160,8 +160,9 @@ BY_NAME = {r.library: r for r in (MlxLm, Transformers)}
 def choose(config):
     """The reference for a config.json: a class and the reason where it is not mlx-lm.
 
-    mlx-vlm joins here when a family with a vision_config does.
+    mlx-vlm joins here when a family reads images. A combined checkpoint's text is mlx-lm's.
     """
+    config = config.get("text_config", config)
     if config["model_type"] == "mistral" and config.get("sliding_window"):
         return Transformers, "mlx-lm runs mistral as llama and ignores sliding_window"
     return MlxLm, None

@@ -11,6 +11,14 @@ from . import bpe, gguf_folder
 
 VOCABULARY = 288
 ARCHITECTURES = gguf_folder.ARCHITECTURES | {"mistral": "MistralForCausalLM"}
+COMBINED = {"llava": "LlavaForConditionalGeneration", "mistral3": "Mistral3ForConditionalGeneration"}
+ENCODER = {
+    "vision_tower.patch_conv.weight": (32, 3, 4, 4),
+    "vision_tower.transformer.layers.0.attention.q_proj.weight": (32, 32),
+    "vision_tower.transformer.layers.0.attention_norm.weight": (32,),
+    "multi_modal_projector.linear_1.weight": (64, 32),
+    "multi_modal_projector.linear_1.bias": (64,),
+}
 DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 SHORT = "Once upon"
@@ -36,6 +44,8 @@ class Recipe:
     generation_config: dict = None
     prompts: tuple = (SHORT, LONG)
     also_transformers: bool = False  # a second fixture where the two libraries differ
+    combined: str = ""  # the model_type of a checkpoint with encoders, whose text_config this is
+    text_prefix: str = "language_model."  # what the text model's names begin with there
     notes: tuple = ()
 
 
@@ -78,7 +88,16 @@ def wide(**more):
 def make_config(recipe):
     config = base_config(recipe.family) | recipe.config
     config["torch_dtype"] = DTYPES[recipe.dtype]
-    return {k: v for k, v in config.items() if v is not None}
+    config = {k: v for k, v in config.items() if v is not None}
+    if not recipe.combined:
+        return config
+    return {
+        "architectures": [COMBINED[recipe.combined]],
+        "model_type": recipe.combined,
+        "text_config": config,
+        "vision_config": {"model_type": "pixtral", "hidden_size": 32, "patch_size": 4},
+        "image_token_index": 10,
+    }
 
 
 def _scale(name, config):
@@ -100,6 +119,7 @@ def random_weights(config, seed):
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
     generator = np.random.Generator(np.random.PCG64(seed))
+    config = config.get("text_config", config)
     weights = {}
     for name, p in sorted(tree_flatten(model.parameters())):
         noise = generator.standard_normal(p.shape).astype(np.float32)
@@ -144,18 +164,31 @@ def _quantize(model, config, recipe):
     return model, config
 
 
-def _save_weights(folder, model, shards, quantized):
+def _text_name(name, prefix):
+    """The name in a combined checkpoint of what mlx-lm calls language_model.<…>."""
+    name = name.removeprefix("language_model.")
+    if prefix == "model.language_model.":
+        return prefix + name.removeprefix("model.") if name.startswith("model.") else name
+    return prefix + name
+
+
+def _save_weights(folder, model, recipe):
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
     weights = dict(sorted(tree_flatten(model.parameters())))
-    metadata = {"format": "mlx" if quantized else "pt"}
-    if shards == 1:
+    metadata = {"format": "mlx" if recipe.bits else "pt"}
+    if recipe.shards == 1 and not recipe.combined:
         mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata=metadata)
         return
-    names, weight_map = list(weights), {}
-    for i in range(shards):
-        part = {n: weights[n] for n in names[i::shards]}
+    names = list(weights)
+    parts = [{n: weights[n] for n in names[i :: recipe.shards]} for i in range(recipe.shards)]
+    if recipe.combined:  # the encoder has a file of its own, of numbers that nothing may compute with
+        parts = [{_text_name(n, recipe.text_prefix): w for n, w in part.items()} for part in parts]
+        outer = recipe.text_prefix.removesuffix("language_model.")
+        parts.append({outer + n: mx.full(shape, float("nan"), mx.float16) for n, shape in ENCODER.items()})
+    weights, weight_map, shards = {n: w for part in parts for n, w in part.items()}, {}, len(parts)
+    for i, part in enumerate(parts):
         file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
         mx.save_safetensors(str(folder / file), part, metadata=metadata)
         weight_map |= {n: file for n in part}
@@ -173,7 +206,7 @@ def _write_folder(folder, recipe, seed):
     model = _mlx_model(config, random_weights(config, seed), recipe.dtype)
     if recipe.bits:
         model, config = _quantize(model, config, recipe)
-    _save_weights(folder, model, recipe.shards, recipe.bits)
+    _save_weights(folder, model, recipe)
     save_config(config, folder / "config.json")
     bpe.write_tiny_tokenizer(folder, recipe.pre, recipe.with_bos)
     if recipe.generation_config:
@@ -335,6 +368,15 @@ def _family_recipes():
     yield _affine("mistral", 4, 64, "bf16", config=window)
 
 
+def _combined_recipes():
+    small = {"num_hidden_layers": 1, "tie_word_embeddings": False}
+    yield Recipe(
+        "llama", "llava", small, combined="llava", text_prefix="model.language_model.", pre=bpe.LLAMA_BPE,
+        with_bos=True,
+    )
+    yield _affine("mistral", 4, 64, "bf16", "mistral3-affine-4bit", config=small, combined="mistral3")
+
+
 def _gguf_recipes():
     small = {"num_hidden_layers": 1, "intermediate_size": 64}
     yield Recipe("llama", "F32", small, "f32", file_type="F32", pre=bpe.GPT2)
@@ -373,4 +415,5 @@ def recipes():
     yield from _affine_recipes()
     yield from _rope_recipes()
     yield from _family_recipes()
+    yield from _combined_recipes()
     yield from _gguf_recipes()

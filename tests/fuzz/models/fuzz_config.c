@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "combined.h"
 #include "family.h"
 #include "fusions.h"
 #include "json.h"
@@ -157,14 +158,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     ffai_error err = FFAI_ERROR_INIT;
     json_t *json = NULL;
+    json_t *text_config = NULL;
     ffai__config config;
     const ffai__family *family = NULL;
     if (ffai__json_parse(&json, (const char *)data, size, "config.json", &err) != FFAI_OK)
         return 0;
-    if (ffai__config_identify(&config, json, "config.json", &err) == FFAI_OK &&
-        ffai__family_find(&family, &config, &err) == FFAI_OK &&
-        ffai__config_read(&config, json, "config.json", &err) == FFAI_OK)
+    if (ffai__text_config(&text_config, &family, json, "config.json", &err) == FFAI_OK &&
+        ffai__config_read(&config, text_config, "config.json", &err) == FFAI_OK)
         record_over_invented_weights(family, &config);
+    json_decref(text_config);
     json_decref(json);
     return 0;
 }
