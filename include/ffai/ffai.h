@@ -7,6 +7,7 @@
 #include <ffai/device.h>
 #include <ffai/generate.h>
 #include <ffai/hub.h>
+#include <ffai/memory.h>
 #include <ffai/model.h>
 #include <ffai/session.h>
 #include <ffai/status.h>

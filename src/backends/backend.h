@@ -64,7 +64,7 @@ typedef struct ffai__run_options {
 typedef struct ffai__memory_use {
     uint64_t weights;   /* in the backend's own layout, beyond the mapped file */
     uint64_t stores;    /* reserved for keys and values; touched only as pages are used */
-    uint64_t workspace; /* activations and the like */
+    uint64_t workspace; /* activations, tokens and the like */
 } ffai__memory_use;
 
 /* What the device can do at most; ffai_machine in include/ffai/bench.h says what each is. */
@@ -94,18 +94,26 @@ struct ffai__backend {
     /* Rows of a prompt's step that suit the device, where neither the caller nor the model says; 0: as many as the
      * library says. */
     int32_t step_rows;
-    /* Bytes that weights and stores could take on the device now, beyond those that are there. NULL: as much as the
-     * host has (ffai__memory_available). FFAI_E_ARGUMENT if there is no such device. */
+    /* Bytes that weights, stores and workspace could take on the device now, beyond those that are there. NULL: as much
+     * as the host has (ffai__memory_available). FFAI_E_ARGUMENT if there is no such device. */
     ffai_status (*available)(uint64_t *bytes, int device, ffai_error *err);
 
-    ffai_status (*load)(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+    /* Choose kernels and the layout of weights. No weight is read, and no memory taken for any: so far the plan is good
+     * for estimate and describe alone. May refuse a program: FFAI_E_UNSUPPORTED names the format or operation. */
+    ffai_status (*plan)(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                         ffai_error *err);
+    /* Bring the weights into this layout, once, with the options of the plan. After a failure the plan can be unloaded
+     * and nothing else. NULL: weights stay where they are. */
+    ffai_status (*upload)(ffai__plan *plan, const ffai__plan_options *options, ffai_error *err);
     void (*unload)(ffai__plan *plan);
+    /* What the weights take, and what a run with these options would. Takes no more memory than a run's tables. */
+    ffai_status (*estimate)(ffai__memory_use *use, ffai__plan *plan, const ffai__run_options *options, ffai_error *err);
     /* A line for --stats: instruction set, threads, kernels. */
     void (*describe)(const ffai__plan *plan, char *text, size_t size);
 
     ffai_status (*open)(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err);
     void (*close)(ffai__run *run);
+    /* What the run and its plan have taken. */
     void (*memory)(const ffai__run *run, ffai__memory_use *use);
 
     /* Submit one step: afterwards (or, on a device, in order behind it) stores, tokens and outputs are those of

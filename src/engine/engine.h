@@ -65,7 +65,11 @@ ffai_status ffai__end_tokens_add_tokenizers(ffai_model *model, ffai_error *err);
 /* A tokenizer from a checkpoint. */
 ffai_status ffai__tokenizer_of(ffai_tokenizer **out, const ffai__checkpoint *checkpoint, ffai_error *err);
 
-/* Bytes that weights and stores could take where the model is to run. */
+/* Everything of a model but its weights and its tokenizer: opened, recorded and planned. path NULL: the default model.
+ * What was made before a failure stays for ffai_model_free. */
+ffai_status ffai__model_plan(ffai_model *model, const char *path, const ffai_model_options *options, ffai_error *err);
+
+/* Bytes that weights, stores and workspace could take where the model is to run. */
 ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai_error *err);
 
 /* A backend, which of its devices, and why. */

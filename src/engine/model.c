@@ -8,6 +8,7 @@
 #include "default_model.h"
 #include "engine.h"
 #include "file_map.h"
+#include "fit.h"
 #include "memory_info.h"
 #include "thread_start.h"
 #include "tuning_file.h"
@@ -153,18 +154,21 @@ ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai
     return FFAI_OK;
 }
 
-/* Before any weight is read: the backend keeps its own copy of the matrices. */
+/* Before any weight is read: there must be room for all of them and a session of one page. */
 static ffai_status check_memory(const ffai_model *model, ffai_error *err)
 {
-    const uint64_t needed = ffai__program_weight_bytes(model->program);
+    ffai__memory_use least;
     uint64_t available = 0;
-    if (model->backend->available) /* a device's plan takes all it needs at once, and says what is missing */
-        return FFAI_OK;
+    FFAI__TRY(ffai__fit_least(&least, model, err));
     FFAI__TRY(ffai__model_available(&available, model, err));
-    if (needed <= available)
+    const uint64_t session = least.stores + least.workspace;
+    if (least.weights <= available && session <= available - least.weights)
         return FFAI_OK;
-    return ffai__fail(err, FFAI_E_MEMORY, "load: %s: the weights need %.2f GB but only %.2f GB of memory are available",
-                      ffai__checkpoint_path(model->checkpoint), (double)needed / 1e9, (double)available / 1e9);
+    return ffai__fail(err, FFAI_E_MEMORY,
+                      "load: %s: the weights take %.2f GB for %s and the smallest session %.2f GB, but %.2f GB of "
+                      "memory are available: give it more, or take weights of fewer bits (ffai convert)",
+                      ffai__checkpoint_path(model->checkpoint), (double)least.weights / 1e9, model->backend->name,
+                      (double)session / 1e9, (double)available / 1e9);
 }
 
 static ffai_status check_capabilities(const ffai_model *model, unsigned wanted, ffai_error *err)
@@ -217,16 +221,22 @@ static ffai_status finish_tokenizer(ffai_model *model, tokenizer_reading *readin
     return reading->status;
 }
 
+static ffai_status plan_program(ffai_model *model, const ffai__plan_options *options, const char *fusions,
+                                ffai_error *err)
+{
+    FFAI__TRY(ffai__model_record(model, fusions, err));
+    FFAI__TRY(ffai__tuning_choose(model, err));
+    ffai__parameters_suit(&model->parameters, model->backend, &model->tuning);
+    return model->backend->plan(&model->plan, model->program, options, err);
+}
+
 static ffai_status load_weights(ffai_model *model, const ffai__plan_options *options, const char *fusions,
                                 ffai_error *err)
 {
     FFAI__TRY(report(options->progress_context, FFAI_LOAD_PLANNING, 0, err));
-    FFAI__TRY(ffai__model_record(model, fusions, err));
-    if (model->backend != &ffai__backend_ref)
-        FFAI__TRY(check_memory(model, err));
-    FFAI__TRY(ffai__tuning_choose(model, err));
-    ffai__parameters_suit(&model->parameters, model->backend, &model->tuning);
-    return model->backend->load(&model->plan, model->program, options, err);
+    FFAI__TRY(plan_program(model, options, fusions, err));
+    FFAI__TRY(check_memory(model, err));
+    return model->backend->upload ? model->backend->upload(model->plan, options, err) : FFAI_OK;
 }
 
 /* Of two errors the tokenizer's is told. */
@@ -285,26 +295,40 @@ static ffai_status choose_backend(ffai_model *model, const ffai_model_options *o
     return FFAI_OK;
 }
 
-static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
-                              ffai_error *err)
+/* What was asked for, checked before any file is opened. */
+static ffai_status take_options(ffai_model *model, ffai__plan_options *plan, const ffai_model_options *options,
+                                ffai_error *err)
 {
     ffai__activations activations = FFAI__ACTIVATIONS_DEFAULT;
     FFAI__TRY(activations_of(&activations, options->activations, err));
     FFAI__TRY(choose_backend(model, options, err));
     FFAI__TRY(ffai_fusions_check(options->fusions, err));
+    model->untuned = options->untuned;
+    model->plain = options->untuned && !options->threads;
+    *plan = (ffai__plan_options){
+        .device = model->device, .threads = options->threads, .tuning = &model->tuning, .activations = activations};
+    return FFAI_OK;
+}
+
+ffai_status ffai__model_plan(ffai_model *model, const char *path, const ffai_model_options *options, ffai_error *err)
+{
+    ffai__plan_options plan_options;
+    FFAI__TRY(take_options(model, &plan_options, options, err));
+    FFAI__TRY(ffai__model_open_checkpoint(model, path, err));
+    FFAI__TRY(check_capabilities(model, options->capabilities, err));
+    return plan_program(model, &plan_options, options->fusions, err);
+}
+
+static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
+                              ffai_error *err)
+{
+    ffai__plan_options plan_options;
+    FFAI__TRY(take_options(model, &plan_options, options, err));
+    plan_options.progress = report_fraction;
+    plan_options.progress_context = r;
     FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(open_source(model, from, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
-    model->untuned = options->untuned;
-    model->plain = options->untuned && !options->threads;
-    const ffai__plan_options plan_options = {
-        .device = model->device,
-        .threads = options->threads,
-        .tuning = &model->tuning,
-        .activations = activations,
-        .progress = report_fraction,
-        .progress_context = r,
-    };
     FFAI__TRY(load_both(model, !options->without_tokenizer && !from->random, &plan_options, options->fusions, err));
     FFAI__TRY(ffai__checkpoint_check(model->checkpoint, err));
     model->backend->describe(model->plan, model->kernels, sizeof model->kernels);

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "alloc.h"
+#include "fit.h"
 
 uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format format)
 {
@@ -11,61 +12,40 @@ uint64_t ffai__position_bytes(const ffai__program *program, ffai__store_format f
     return bytes;
 }
 
-/* The context to open: what was asked, or what the model was made for as far as memory holds it. */
-static ffai_status choose_context(int64_t *context, const ffai_model *model, const ffai_session_options *options,
-                                  int32_t max_sequences, ffai_error *err)
+static ffai_status refuse(const ffai__fit *fit, const ffai__fit_run *run, ffai_error *err)
 {
-    const int64_t wanted = options->context ? options->context : model->config.max_position_embeddings;
-    /* The reference backend keeps float32 whatever the format rounds to. */
-    const bool plain = model->backend == &ffai__backend_ref;
-    const ffai__store_format format = plain ? FFAI__STORE_F32 : (ffai__store_format)options->kv_format;
-    const uint64_t each = ffai__position_bytes(model->program, format) * (uint64_t)max_sequences * FFAI__PAGE_TOKENS;
-    uint64_t available = 0;
-    FFAI__TRY(ffai__model_available(&available, model, err));
-    const uint64_t pages = each ? available / each : INT32_MAX;
-    const int64_t fits = pages < INT32_MAX / 2 / FFAI__PAGE_TOKENS ? (int64_t)pages * FFAI__PAGE_TOKENS : INT32_MAX / 2;
-    *context = wanted < fits || options->context ? wanted : fits;
-    if (*context <= fits && *context > 0)
-        return FFAI_OK;
+    const int32_t sequences = run->options.max_sequences;
+    int64_t largest = 0;
+    FFAI__TRY(ffai__fit_largest(&largest, fit, run->options.max_context, err));
     return ffai__fail(err, FFAI_E_MEMORY,
-                      "session: a context of %lld for %d sequence%s needs %.2f GB for keys and values but %.2f GB are "
-                      "available; the largest that fits is %lld",
-                      (long long)wanted, max_sequences, max_sequences == 1 ? "" : "s",
-                      (double)ffai__pages_for(wanted) * (double)each / 1e9, (double)available / 1e9, (long long)fits);
+                      "session: a context of %lld for %d sequence%s needs %.2f GB for keys and values and %.2f GB to "
+                      "compute with, but %.2f GB are available; the largest that fits is %lld",
+                      (long long)run->options.max_context, sequences, sequences == 1 ? "" : "s",
+                      (double)run->use.stores / 1e9, (double)run->use.workspace / 1e9, (double)fit->room / 1e9,
+                      (long long)largest);
 }
 
-static ffai_status check_range(const char *what, int64_t value, int64_t most, ffai_error *err)
+/* The context to open: what was asked, or what the model was made for as far as memory holds it. */
+static ffai_status choose_run(ffai_session *s, const ffai_session_options *options, ffai_error *err)
 {
-    if (value >= 0 && value <= most)
-        return FFAI_OK;
-    return ffai__fail(err, FFAI_E_ARGUMENT, "session: %s: must be from 0 to %lld, not %lld", what, (long long)most,
-                      (long long)value);
+    uint64_t available = 0;
+    ffai__fit fit;
+    ffai__fit_run run;
+    FFAI__TRY(ffai__context_check(options->context, err));
+    FFAI__TRY(ffai__model_available(&available, s->model, err));
+    FFAI__TRY(ffai__fit_begin(&fit, s->model, options, available, err));
+    fit.options.keep_values = s->keep_values;
+    FFAI__TRY(options->context ? ffai__fit_context(&run, &fit, options->context, err) : ffai__fit_any(&run, &fit, err));
+    s->options = run.options;
+    return run.fits ? FFAI_OK : refuse(&fit, &run, err);
 }
 
 static ffai_status choose_options(ffai_session *s, const ffai_session_options *options, ffai_error *err)
 {
-    FFAI__TRY(check_range("context", options->context, INT32_MAX / 2, err));
-    FFAI__TRY(check_range("max_sequences", options->max_sequences, 4096, err));
-    FFAI__TRY(check_range("max_rows", options->max_rows, 65536, err));
-    FFAI__TRY(check_range("max_outputs", options->max_outputs, 65536, err));
-    FFAI__TRY(check_range("kv_format", options->kv_format, FFAI_KV_F32, err));
-    const int32_t max_sequences = options->max_sequences ? options->max_sequences : 4;
-    int64_t context = 0;
-    FFAI__TRY(choose_context(&context, s->model, options, max_sequences, err));
-    const bool scarce = !options->context && context < s->model->config.max_position_embeddings;
-    const int32_t step_size = ffai__parameters_step_rows(&s->model->parameters, scarce);
-    s->pages_per_sequence = ffai__pages_for(context);
+    FFAI__TRY(choose_run(s, options, err));
+    s->pages_per_sequence = ffai__pages_for(s->options.max_context);
     s->keep_going = options->keep_going;
     s->keep_going_context = options->keep_going_context;
-    s->options = (ffai__run_options){
-        .max_rows = options->max_rows ? options->max_rows : step_size,
-        .max_outputs = options->max_outputs ? options->max_outputs : max_sequences,
-        .max_sequences = max_sequences,
-        .max_context = context,
-        .num_pages = s->pages_per_sequence * (uint32_t)max_sequences,
-        .store_format = (ffai__store_format)options->kv_format,
-        .keep_values = s->keep_values,
-    };
     return FFAI_OK;
 }
 

@@ -420,7 +420,7 @@ static void loading_can_be_cancelled(void **state)
     ffai__plan *plan = NULL;
     tiny_create(&m, &plain);
     const ffai__plan_options options = {.threads = 2, .progress = stop_at_once, .progress_context = &done};
-    assert_int_equal(tested->load(&plan, m.program, &options, NULL), FFAI_E_CANCELLED);
+    assert_int_equal(tiny_load(&plan, tested, m.program, &options, NULL), FFAI_E_CANCELLED);
     assert_null(plan);
     tiny_free(&m);
 }

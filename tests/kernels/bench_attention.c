@@ -140,7 +140,7 @@ static void set_up(bench *b, int threads)
                                    .max_context = pages * FFAI__PAGE_TOKENS,
                                    .num_pages = (uint32_t)(pages * b->sequences),
                                    .store_format = b->format};
-    must(ffai__backend_cpu.load(&b->plan, b->model.program, &plan, &err), &err);
+    must(tiny_load(&b->plan, &ffai__backend_cpu, b->model.program, &plan, &err), &err);
     must(ffai__backend_cpu.open(&b->run, b->plan, &run, &err), &err);
     b->table = calloc((size_t)(pages * b->sequences), sizeof *b->table);
     for (int64_t i = 0; i < pages * b->sequences; i++)

@@ -75,7 +75,7 @@ static void a_plan_says_what_it_runs_on(void **state)
     char text[128];
     tiny_create(&m, &plain);
     const ffai__plan_options options = {.threads = 3};
-    assert_int_equal(ffai__backend_cpu.load(&plan, m.program, &options, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&plan, &ffai__backend_cpu, m.program, &options, NULL), FFAI_OK);
     ffai__backend_cpu.describe(plan, text, sizeof text);
     print_message("%s\n", text);
     assert_memory_equal(text, "cpu ", 4);

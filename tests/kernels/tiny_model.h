@@ -287,6 +287,21 @@ static inline void tiny_tables(tiny_run *t, const tiny_options *options)
     }
 }
 
+/* Plan a program and bring its weights in; of a failure nothing is left. */
+static inline ffai_status tiny_load(ffai__plan **out, const ffai__backend *backend, const ffai__program *program,
+                                    const ffai__plan_options *options, ffai_error *err)
+{
+    ffai__plan *plan = NULL;
+    ffai_status status = backend->plan(&plan, program, options, err);
+    if (status == FFAI_OK && backend->upload)
+        status = backend->upload(plan, options, err);
+    if (status == FFAI_OK)
+        *out = plan;
+    else
+        backend->unload(plan);
+    return status;
+}
+
 static inline void tiny_open(tiny_run *t, const ffai__backend *backend, const ffai__program *program,
                              const tiny_options *options)
 {
@@ -304,7 +319,7 @@ static inline void tiny_open(tiny_run *t, const ffai__backend *backend, const ff
                                    .num_pages = TINY_SLOTS * 64,
                                    .store_format = options->format,
                                    .keep_values = options->keep_values};
-    if (backend->load(&t->plan, program, &plan, &err) || backend->open(&t->run, t->plan, &run, &err)) {
+    if (tiny_load(&t->plan, backend, program, &plan, &err) || backend->open(&t->run, t->plan, &run, &err)) {
         fprintf(stderr, "%s\n", err.message);
         abort();
     }

@@ -33,10 +33,10 @@ static ffai_status make_plan(ffai__cpu_plan *plan, const ffai__plan_options *opt
         plan->tuning.fetch_ahead = ffai__fetch_ahead_usual(&plan->features);
     FFAI__TRY(ffai__isa_choose(&plan->isa, &plan->features, err));
     plan->kernels = ffai__kernels_of(plan->isa);
-    return ffai__cpu_pack(plan, options, err);
+    return ffai__cpu_plan_weights(plan, options, err);
 }
 
-static ffai_status cpu_load(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+static ffai_status cpu_plan(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                             ffai_error *err)
 {
     ffai__cpu_plan *plan = ffai__calloc(1, sizeof *plan);
@@ -50,6 +50,11 @@ static ffai_status cpu_load(ffai__plan **out, const ffai__program *program, cons
     }
     *out = &plan->base;
     return FFAI_OK;
+}
+
+static ffai_status cpu_upload(ffai__plan *plan, const ffai__plan_options *options, ffai_error *err)
+{
+    return ffai__cpu_pack((ffai__cpu_plan *)plan, options, err);
 }
 
 static void cpu_describe(const ffai__plan *base, char *text, size_t size)
@@ -73,6 +78,7 @@ static void cpu_close(ffai__run *base)
     for (size_t g = 0; run->pages && g < run->program->num_groups; g++)
         ffai__region_release(&run->pages[g]);
     ffai__free(run->pages);
+    ffai__free(run->group_bytes);
     ffai__region_release(&run->workspace);
     ffai__free(run->actions);
     ffai__free(run->ropes);
@@ -101,59 +107,69 @@ static void shape_store(ffai__cpu_store *to, const ffai__store *store, ffai__sto
 
 /* A page has all layers of the group: so that large pages of the system's memory, which attention's reads want, take
  * hardly more of it than is used. */
-static ffai_status reserve_group(ffai__cpu_run *run, int group, ffai_error *err)
+static ffai_status shape_group(ffai__cpu_run *run, int group, ffai_error *err)
 {
     const ffai__program *program = run->program;
     uint64_t stride = 0;
-    uint64_t bytes = 0;
-    uint64_t before = 0;
     for (size_t i = 0; i < program->num_stores; i++)
         stride += program->stores[i].group == group ? run->stores[i].page_bytes : 0;
-    if (!ffai__mul(&bytes, stride, run->options.num_pages))
+    for (size_t i = 0; i < program->num_stores; i++)
+        run->stores[i].stride = program->stores[i].group == group ? stride : run->stores[i].stride;
+    if (!ffai__mul(&run->group_bytes[group], stride, run->options.num_pages))
         return ffai__fail_memory(err, "keys and values", UINT64_MAX);
-    FFAI__TRY(ffai__region_reserve(&run->pages[group], bytes, FFAI__REGION_GROWING, "keys and values", err));
-    for (size_t i = 0; i < program->num_stores; i++) {
-        if (program->stores[i].group != group)
-            continue;
-        run->stores[i].pages = run->pages[group].data + before;
-        run->stores[i].stride = stride;
-        before += run->stores[i].page_bytes;
-    }
     return FFAI_OK;
 }
 
-static ffai_status reserve_stores(ffai__cpu_run *run, ffai_error *err)
+static ffai_status shape_stores(ffai__cpu_run *run, ffai_error *err)
 {
     const ffai__program *program = run->program;
     run->stores = ffai__calloc(program->num_stores, sizeof *run->stores);
     run->pages = ffai__calloc(program->num_groups, sizeof *run->pages);
-    if (!run->stores || !run->pages)
+    run->group_bytes = ffai__calloc(program->num_groups, sizeof *run->group_bytes);
+    if (!run->stores || !run->pages || !run->group_bytes)
         return ffai__fail_memory(err, "a run", program->num_stores * sizeof *run->stores);
     for (size_t i = 0; i < program->num_stores; i++)
         shape_store(&run->stores[i], &program->stores[i], run->options.store_format);
     for (size_t g = 0; g < program->num_groups; g++)
-        FFAI__TRY(reserve_group(run, (int)g, err));
+        FFAI__TRY(shape_group(run, (int)g, err));
+    return FFAI_OK;
+}
+
+static ffai_status reserve_group(ffai__cpu_run *run, int group, ffai_error *err)
+{
+    const ffai__program *program = run->program;
+    ffai__region *pages = &run->pages[group];
+    uint64_t before = 0;
+    FFAI__TRY(ffai__region_reserve(pages, run->group_bytes[group], FFAI__REGION_GROWING, "keys and values", err));
+    for (size_t i = 0; i < program->num_stores; i++) {
+        if (program->stores[i].group != group)
+            continue;
+        run->stores[i].pages = pages->data + before;
+        before += run->stores[i].page_bytes;
+    }
     return FFAI_OK;
 }
 
 static ffai_status reserve_tokens(ffai__cpu_run *run, ffai_error *err)
 {
     const size_t slots = (size_t)run->options.max_sequences;
-    uint64_t count = 0;
-    if (!ffai__mul(&count, slots, (uint64_t)run->options.max_context + 1))
-        return ffai__fail_memory(err, "tokens", UINT64_MAX);
-    run->history = ffai__calloc((size_t)count, sizeof *run->history);
+    run->history = ffai__calloc((size_t)run->history_count, sizeof *run->history);
     run->ids = ffai__calloc((size_t)run->options.max_outputs, sizeof *run->ids);
     run->slot_steps = ffai__calloc(slots, sizeof *run->slot_steps);
     run->cursors = ffai__calloc((size_t)run->num_cursors, sizeof *run->cursors);
     if (!run->history || !run->ids || !run->slot_steps || !run->cursors)
-        return ffai__fail_memory(err, "tokens", count * sizeof *run->history);
+        return ffai__fail_memory(err, "tokens", run->history_count * sizeof *run->history);
     return FFAI_OK;
+}
+
+static size_t taken_bytes(const ffai__cpu_run *run)
+{
+    return (size_t)run->num_products * (size_t)run->plan->threads * sizeof *run->taken;
 }
 
 static ffai_status reserve_taken(ffai__cpu_run *run, ffai_error *err)
 {
-    const size_t bytes = (size_t)run->num_products * (size_t)run->plan->threads * sizeof *run->taken;
+    const size_t bytes = taken_bytes(run);
     run->taken = ffai__malloc_aligned(bytes);
     if (!run->taken)
         return ffai__fail_memory(err, "shares of products", bytes);
@@ -173,28 +189,47 @@ static ffai_status check_options(const ffai__run_options *options, ffai_error *e
     return FFAI_OK;
 }
 
-static ffai_status make_run(ffai__cpu_run *run, ffai_error *err)
+/* Everything's size and place. */
+static ffai_status lay_out(ffai__cpu_run *run, ffai_error *err)
 {
     FFAI__TRY(check_options(&run->options, err));
+    if (!ffai__mul(&run->history_count, (uint64_t)run->options.max_sequences, (uint64_t)run->options.max_context + 1))
+        return ffai__fail_memory(err, "tokens", UINT64_MAX);
     FFAI__TRY(ffai__cpu_make_actions(run, err));
+    FFAI__TRY(shape_stores(run, err));
+    return ffai__cpu_make_places(run, err);
+}
+
+static ffai_status make_run(ffai__cpu_run *run, ffai_error *err)
+{
+    FFAI__TRY(lay_out(run, err));
     FFAI__TRY(reserve_tokens(run, err));
     FFAI__TRY(reserve_taken(run, err));
-    FFAI__TRY(reserve_stores(run, err));
-    FFAI__TRY(ffai__cpu_make_places(run, err));
+    for (size_t g = 0; g < run->program->num_groups; g++)
+        FFAI__TRY(reserve_group(run, (int)g, err));
+    FFAI__TRY(ffai__region_reserve(&run->workspace, run->workspace_bytes, FFAI__REGION_GROWING, "activations", err));
     ffai__cpu_make_barriers(run);
     return ffai__thread_pool_create(&run->pool, run->plan->threads, run->plan->cores, err);
 }
 
-static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+static ffai__cpu_run *new_run(ffai__plan *plan, const ffai__run_options *options)
 {
     ffai__cpu_run *run = ffai__calloc(1, sizeof *run);
     if (!run)
-        return ffai__fail_memory(err, "a run", sizeof *run);
+        return NULL;
     run->base.plan = plan;
     run->plan = (const ffai__cpu_plan *)plan;
     run->program = plan->program;
     run->tuning = run->plan->tuning;
     run->options = *options;
+    return run;
+}
+
+static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+{
+    ffai__cpu_run *run = new_run(plan, options);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
     const ffai_status status = make_run(run, err);
     if (status != FFAI_OK) {
         cpu_close(&run->base);
@@ -204,12 +239,28 @@ static ffai_status cpu_open(ffai__run **out, ffai__plan *plan, const ffai__run_o
     return FFAI_OK;
 }
 
+/* What was laid out and, of an open run, taken. Lists of a few numbers for each action or page are not counted. */
 static void cpu_memory(const ffai__run *base, ffai__memory_use *use)
 {
     const ffai__cpu_run *run = (const ffai__cpu_run *)base;
-    *use = (ffai__memory_use){.weights = run->plan->tiles.bytes, .workspace = run->workspace.bytes};
+    *use = (ffai__memory_use){.weights = run->plan->tile_bytes + run->plan->num_vector_floats * sizeof(float),
+                              .workspace =
+                                  run->workspace_bytes + run->history_count * sizeof *run->history + taken_bytes(run)};
     for (size_t g = 0; g < run->program->num_groups; g++)
-        use->stores += run->pages[g].bytes;
+        use->stores += run->group_bytes[g];
+}
+
+static ffai_status cpu_estimate(ffai__memory_use *use, ffai__plan *plan, const ffai__run_options *options,
+                                ffai_error *err)
+{
+    ffai__cpu_run *run = new_run(plan, options);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
+    const ffai_status status = lay_out(run, err);
+    if (status == FFAI_OK)
+        cpu_memory(&run->base, use);
+    cpu_close(&run->base);
+    return status;
 }
 
 /* Beyond ffai__step_check: what this backend relies on. */
@@ -312,8 +363,10 @@ static ffai_status cpu_copy_tokens(ffai__run *base, int32_t to_slot, int32_t fro
 
 const ffai__backend ffai__backend_cpu = {
     .name = "cpu",
-    .load = cpu_load,
+    .plan = cpu_plan,
+    .upload = cpu_upload,
     .unload = cpu_unload,
+    .estimate = cpu_estimate,
     .describe = cpu_describe,
     .open = cpu_open,
     .close = cpu_close,

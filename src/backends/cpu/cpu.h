@@ -28,11 +28,14 @@ typedef struct ffai__cpu_plan {
     const ffai__packed **matrices; /* [values] the packed form, NULL for other values */
     const float **vectors;         /* [values] norm weights and biases, NULL for other values */
     float *vector_data;
+    size_t num_vector_floats;
     ffai__region tiles;
+    uint64_t tile_bytes; /* of all matrices */
 } ffai__cpu_plan;
 
-/* Pack the program's matrices and read its vectors into the plan (pack.c). What was made before a failure stays in
- * the plan for ffai__cpu_unpack. */
+/* Choose the matrices' layouts, then pack them and read the vectors into the plan (pack.c). What was made before a
+ * failure stays in the plan for ffai__cpu_unpack. */
+ffai_status ffai__cpu_plan_weights(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err);
 ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err);
 void ffai__cpu_unpack(ffai__cpu_plan *plan);
 
@@ -118,6 +121,7 @@ typedef struct ffai__cpu_run {
     int next_slot;
 
     ffai__region workspace;
+    uint64_t workspace_bytes;
     uint64_t values_bytes;                /* the workspace's part that activations lie in, from its start */
     ffai__place *values;                  /* [values] */
     ffai__place slots[FFAI__INPUT_SLOTS]; /* replica: bytes from one thread's row to the next */
@@ -128,6 +132,8 @@ typedef struct ffai__cpu_run {
 
     ffai__cpu_store *stores; /* [stores] */
     ffai__region *pages;     /* [groups] */
+    uint64_t *group_bytes;   /* [groups] of these pages */
+    uint64_t history_count;  /* max_sequences * (max_context + 1) */
     int32_t *history;        /* [max_sequences][max_context + 1] */
     int32_t *ids;            /* [max_outputs] */
     uint64_t *slot_steps;    /* [max_sequences] the last step that a slot took part in */
@@ -145,7 +151,7 @@ typedef struct ffai__cpu_run {
 
 /* Make the run's actions from the program (actions.c). */
 ffai_status ffai__cpu_make_actions(ffai__cpu_run *run, ffai_error *err);
-/* Give values, slots, tables and scratch their places, and reserve the workspace (places.c). */
+/* Give values, slots, tables and scratch their places in a workspace, which has still to be reserved (places.c). */
 ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err);
 /* Decide before which actions threads wait (barriers.c). Needs the places. */
 void ffai__cpu_make_barriers(ffai__cpu_run *run);

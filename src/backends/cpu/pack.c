@@ -85,27 +85,54 @@ static ffai_status plan_matrices(ffai__cpu_plan *plan, const ffai__plan_options 
     return status;
 }
 
-/* Read every vector, one behind the other on 64-byte boundaries. */
+/* The vector that a value is, NULL for any other. */
+static const ffai__weight *vector_of(const ffai__program *program, size_t value)
+{
+    const ffai__weight *weight = program->values[value].kind == FFAI__WEIGHT ? program->values[value].weight : NULL;
+    return weight && weight->rank == 1 ? weight : NULL;
+}
+
+/* Vectors stand one behind the other on 64-byte boundaries. */
+static size_t vector_floats(const ffai__weight *vector)
+{
+    return ((size_t)vector->columns + 15) / 16 * 16;
+}
+
+static void measure_vectors(ffai__cpu_plan *plan)
+{
+    const ffai__program *program = plan->base.program;
+    for (size_t i = 0; i < program->num_values; i++) {
+        const ffai__weight *vector = vector_of(program, i);
+        plan->num_vector_floats += vector ? vector_floats(vector) : 0;
+    }
+}
+
 static ffai_status read_vectors(ffai__cpu_plan *plan, ffai_error *err)
 {
     const ffai__program *program = plan->base.program;
-    size_t floats = 0;
-    for (size_t i = 0; i < program->num_values; i++) {
-        const ffai__weight *weight = program->values[i].kind == FFAI__WEIGHT ? program->values[i].weight : NULL;
-        if (weight && weight->rank == 1)
-            floats += ((size_t)weight->columns + 15) / 16 * 16;
-    }
-    plan->vector_data = ffai__malloc_aligned(floats * sizeof(float));
+    plan->vector_data = ffai__malloc_aligned(plan->num_vector_floats * sizeof(float));
     if (!plan->vector_data)
-        return ffai__fail_memory(err, "weight vectors", floats * sizeof(float));
+        return ffai__fail_memory(err, "weight vectors", plan->num_vector_floats * sizeof(float));
     float *at = plan->vector_data;
     for (size_t i = 0; i < program->num_values; i++) {
-        const ffai__weight *weight = program->values[i].kind == FFAI__WEIGHT ? program->values[i].weight : NULL;
-        if (!weight || weight->rank != 1)
+        const ffai__weight *vector = vector_of(program, i);
+        if (!vector)
             continue;
-        ffai__weight_read(at, weight, 0);
+        ffai__weight_read(at, vector, 0);
         plan->vectors[i] = at;
-        at += ((size_t)weight->columns + 15) / 16 * 16;
+        at += vector_floats(vector);
+    }
+    return FFAI_OK;
+}
+
+static ffai_status measure_tiles(ffai__cpu_plan *plan, ffai_error *err)
+{
+    for (size_t i = 0; i < plan->num_packed; i++) {
+        uint64_t bytes = 0;
+        if (!ffai__mul(&bytes, (uint64_t)plan->packed[i].num_tiles, plan->packed[i].tile_bytes) ||
+            !ffai__add(&bytes, bytes, MATRIX_ALIGNMENT - 1) ||
+            !ffai__add(&plan->tile_bytes, plan->tile_bytes, bytes / MATRIX_ALIGNMENT * MATRIX_ALIGNMENT))
+            return ffai__fail_memory(err, "weights", UINT64_MAX);
     }
     return FFAI_OK;
 }
@@ -113,14 +140,7 @@ static ffai_status read_vectors(ffai__cpu_plan *plan, ffai_error *err)
 /* All tiles in one region, refused before anything is read where memory cannot hold them. */
 static ffai_status reserve_tiles(ffai__cpu_plan *plan, ffai_error *err)
 {
-    uint64_t total = 0;
-    for (size_t i = 0; i < plan->num_packed; i++) {
-        uint64_t bytes = 0;
-        if (!ffai__mul(&bytes, (uint64_t)plan->packed[i].num_tiles, plan->packed[i].tile_bytes) ||
-            !ffai__add(&bytes, bytes, MATRIX_ALIGNMENT - 1) ||
-            !ffai__add(&total, total, bytes / MATRIX_ALIGNMENT * MATRIX_ALIGNMENT))
-            return ffai__fail_memory(err, "weights", UINT64_MAX);
-    }
+    const uint64_t total = plan->tile_bytes;
     const uint64_t available = ffai__memory_available();
     if (total > available)
         return ffai__fail(err, FFAI_E_MEMORY, "not enough memory for weights: %llu bytes, and %llu are available",
@@ -225,7 +245,7 @@ static ffai_status fill_matrices(ffai__cpu_plan *plan, const ffai__plan_options 
     return status;
 }
 
-ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
+ffai_status ffai__cpu_plan_weights(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
 {
     const size_t values = plan->base.program->num_values;
     plan->packed = ffai__calloc(values, sizeof *plan->packed);
@@ -234,6 +254,12 @@ ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *optio
     if (!plan->packed || !plan->matrices || !plan->vectors)
         return ffai__fail_memory(err, "a plan", values * sizeof *plan->packed);
     FFAI__TRY(plan_matrices(plan, options, err));
+    measure_vectors(plan);
+    return measure_tiles(plan, err);
+}
+
+ffai_status ffai__cpu_pack(ffai__cpu_plan *plan, const ffai__plan_options *options, ffai_error *err)
+{
     FFAI__TRY(reserve_tiles(plan, err));
     FFAI__TRY(fill_matrices(plan, options, err));
     return read_vectors(plan, err); /* last: they lie all over the file, and who touches a place first waits for it */

@@ -129,7 +129,8 @@ static ffai_status place_all(ffai__cpu_run *run, ffai__lifetime *lifetimes, ffai
     place_tables(run, &end);
     if (!place_slots(run, &end) || !place_scratch(run, &end))
         return ffai__fail_memory(err, "activations", UINT64_MAX);
-    return ffai__region_reserve(&run->workspace, end, FFAI__REGION_GROWING, "activations", err);
+    run->workspace_bytes = end;
+    return FFAI_OK;
 }
 
 ffai_status ffai__cpu_make_places(ffai__cpu_run *run, ffai_error *err)

@@ -58,6 +58,11 @@ ffai_status ffai__cuda_open_device(ffai__cuda_opened *opened, int number, ffai_e
     FFAI__TRY(ffai__cuda_check(opened->driver, opened->driver->context_retain(&context, opened->device),
                                "opening the device", err));
     opened->context = context;
+    return FFAI_OK;
+}
+
+ffai_status ffai__cuda_open_kernels(ffai__cuda_opened *opened, ffai_error *err)
+{
     FFAI__TRY(ffai__cuda_enter(opened, err));
     const ffai_status status = ffai__cuda_kernels_load(&opened->kernels, opened->driver, opened->shared_bytes, err);
     ffai__cuda_leave(opened);
@@ -94,7 +99,7 @@ ffai_status ffai__cuda_allocate(ffai__cuda_address *address, uint64_t bytes, con
                       (double)total / 1e9);
 }
 
-/* What runs need beside weights and stores: activations, graphs, the driver's own. */
+/* What a process needs beside weights, stores and workspace: kernels, graphs, the driver's own. */
 #define HELD_BACK ((uint64_t)512 << 20)
 
 static ffai_status read_memory(uint64_t *bytes, const ffai__cuda_opened *opened, ffai_error *err)

@@ -31,7 +31,7 @@ static void cuda_unload(ffai__plan *base)
     ffai__free(plan);
 }
 
-static ffai_status cuda_load(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+static ffai_status cuda_plan(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                              ffai_error *err)
 {
     ffai__cuda_plan *plan = ffai__calloc(1, sizeof *plan);
@@ -42,13 +42,20 @@ static ffai_status cuda_load(ffai__plan **out, const ffai__program *program, con
     plan->tuning = options->tuning ? *options->tuning : ffai__tuning_usual;
     ffai_status status = ffai__cuda_open_device(&plan->opened, options->device, err);
     if (status == FFAI_OK)
-        status = ffai__cuda_pack(plan, options, err);
+        status = ffai__cuda_plan_weights(plan, err);
     if (status != FFAI_OK) {
         cuda_unload(&plan->base);
         return status;
     }
     *out = &plan->base;
     return FFAI_OK;
+}
+
+static ffai_status cuda_upload(ffai__plan *base, const ffai__plan_options *options, ffai_error *err)
+{
+    ffai__cuda_plan *plan = (ffai__cuda_plan *)base;
+    FFAI__TRY(ffai__cuda_open_kernels(&plan->opened, err));
+    return ffai__cuda_pack(plan, options, err);
 }
 
 static void cuda_describe(const ffai__plan *base, char *text, size_t size)
@@ -208,16 +215,24 @@ static ffai_status open_parts(ffai__cuda_run *run, ffai_error *err)
     return status;
 }
 
-static ffai_status cuda_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+static ffai__cuda_run *new_run(ffai__plan *plan, const ffai__run_options *options)
 {
     ffai__cuda_run *run = ffai__calloc(1, sizeof *run);
     if (!run)
-        return ffai__fail_memory(err, "a run", sizeof *run);
+        return NULL;
     run->base.plan = plan;
     run->plan = (ffai__cuda_plan *)plan;
     run->program = plan->program;
     run->options = *options;
     ffai__cuda_tuning(&run->tuning, plan);
+    return run;
+}
+
+static ffai_status cuda_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
+{
+    ffai__cuda_run *run = new_run(plan, options);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
     const ffai_status status = open_parts(run, err);
     if (status != FFAI_OK) {
         cuda_close(&run->base);
@@ -232,6 +247,22 @@ static void cuda_memory(const ffai__run *base, ffai__memory_use *use)
     const ffai__cuda_run *run = (const ffai__cuda_run *)base;
     *use = (ffai__memory_use){
         .weights = run->plan->weight_bytes, .stores = run->store_bytes, .workspace = run->workspace_bytes};
+}
+
+/* Memory of the device; what the host has of a run is little beside it. */
+static ffai_status cuda_estimate(ffai__memory_use *use, ffai__plan *plan, const ffai__run_options *options,
+                                 ffai_error *err)
+{
+    ffai__cuda_run *run = new_run(plan, options);
+    if (!run)
+        return ffai__fail_memory(err, "a run", sizeof *run);
+    ffai_status status = ffai__cuda_stores_measure(run, err);
+    if (status == FFAI_OK)
+        status = ffai__cuda_measure_places(run, err);
+    if (status == FFAI_OK)
+        cuda_memory(&run->base, use);
+    cuda_close(&run->base);
+    return status;
 }
 
 /* --- steps --- */
@@ -380,8 +411,10 @@ const ffai__backend ffai__backend_cuda = {
     .ahead = 1,
     .step_rows = 2048,
     .available = cuda_available,
-    .load = cuda_load,
+    .plan = cuda_plan,
+    .upload = cuda_upload,
     .unload = cuda_unload,
+    .estimate = cuda_estimate,
     .describe = cuda_describe,
     .open = cuda_open,
     .close = cuda_close,

@@ -41,18 +41,20 @@ typedef struct ffai__cuda_plan {
 /* The driver's context is the thread's from enter to leave. */
 ffai_status ffai__cuda_enter(const ffai__cuda_opened *opened, ffai_error *err);
 void ffai__cuda_leave(const ffai__cuda_opened *opened);
-/* Open device `number` and load the kernels; what was opened before a failure stays for ffai__cuda_close_device. */
+/* Open device `number`, then load the kernels; what was opened before a failure stays for ffai__cuda_close_device. */
 ffai_status ffai__cuda_open_device(ffai__cuda_opened *opened, int number, ffai_error *err);
+ffai_status ffai__cuda_open_kernels(ffai__cuda_opened *opened, ffai_error *err);
 void ffai__cuda_close_device(ffai__cuda_opened *opened);
 
-/* Bytes that weights and stores could take on device `number` now, with something held back for the rest.
+/* Bytes that weights, stores and workspace could take on device `number` now, with something held back for the rest.
  * FFAI_E_ARGUMENT if there is no such device. */
 ffai_status ffai__cuda_memory_available(uint64_t *bytes, int number, ffai_error *err);
 /* Memory, refused with the numbers where there is not enough; what: "weights", "keys and values". */
 ffai_status ffai__cuda_allocate(ffai__cuda_address *address, uint64_t bytes, const char *what,
                                 const ffai__cuda_opened *opened, ffai_error *err);
 
-/* Bring the program's weights into device memory (pack.c). */
+/* Give the program's weights their layout and size, then bring them into device memory (pack.c). */
+ffai_status ffai__cuda_plan_weights(ffai__cuda_plan *plan, ffai_error *err);
 ffai_status ffai__cuda_pack(ffai__cuda_plan *plan, const ffai__plan_options *options, ffai_error *err);
 void ffai__cuda_unpack(ffai__cuda_plan *plan);
 /* Bytes of a matrix in tiles. */
@@ -162,7 +164,9 @@ typedef struct ffai__cuda_run {
     bool profiling;
 } ffai__cuda_run;
 
-/* Places for activations and the rest of the workspace (places.c). */
+/* The workspace's size; or allocate it, with places for activations and the rest (places.c). What of the device a
+ * layout rests on, its multiprocessors, is known of an open one. */
+ffai_status ffai__cuda_measure_places(ffai__cuda_run *run, ffai_error *err);
 ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err);
 /* Set the run's splits, of which there are places for any tuning. */
 void ffai__cuda_choose_splits(ffai__cuda_run *run);

@@ -141,6 +141,8 @@ ffai_status ffai__cuda_measure(ffai__machine *machine, const ffai__plan_options 
     *machine = (ffai__machine){0};
     ffai_status status = ffai__cuda_open_device(&m.opened, options->device, err);
     if (status == FFAI_OK)
+        status = ffai__cuda_open_kernels(&m.opened, err);
+    if (status == FFAI_OK)
         status = measure_in_context(machine, &m, err);
     machine->isa = isa_name(m.opened.compute);
     ffai__cuda_close_device(&m.opened);

@@ -371,7 +371,6 @@ static void close_buffers(packing *p)
 
 static ffai_status allocate_weights(ffai__cuda_plan *plan, ffai_error *err)
 {
-    plan->weight_bytes = place_weights(plan, 0);
     FFAI__TRY(ffai__cuda_allocate(&plan->weights, plan->weight_bytes, "weights", &plan->opened, err));
     place_weights(plan, plan->weights);
     return FFAI_OK;
@@ -394,6 +393,7 @@ static ffai_status pack_again(packing *p, ffai_error *err)
 {
     p->driver->memory_free(p->plan->weights);
     p->plan->weights = 0;
+    p->plan->weight_bytes = place_weights(p->plan, 0);
     p->done_bytes = 0;
     FFAI__TRY(allocate_weights(p->plan, err));
     return pack_all(p, err);
@@ -403,7 +403,6 @@ static ffai_status pack_weights(ffai__cuda_plan *plan, const ffai__plan_options 
 {
     packing p = {.plan = plan, .options = options, .driver = plan->opened.driver};
     measure_weights(&p);
-    shape_matrices(plan);
     FFAI__TRY(allocate_weights(plan, err));
     ffai_status status = open_buffers(&p, err);
     if (status == FFAI_OK)
@@ -414,7 +413,7 @@ static ffai_status pack_weights(ffai__cuda_plan *plan, const ffai__plan_options 
     return status;
 }
 
-ffai_status ffai__cuda_pack(ffai__cuda_plan *plan, const ffai__plan_options *options, ffai_error *err)
+ffai_status ffai__cuda_plan_weights(ffai__cuda_plan *plan, ffai_error *err)
 {
     const size_t values = plan->base.program->num_values;
     plan->matrices = ffai__calloc(values, sizeof *plan->matrices);
@@ -422,6 +421,13 @@ ffai_status ffai__cuda_pack(ffai__cuda_plan *plan, const ffai__plan_options *opt
     if (!plan->matrices || !plan->vectors)
         return ffai__fail_memory(err, "a plan", values * sizeof *plan->matrices);
     FFAI__TRY(ffai__attention_products(&plan->around_attention, plan->base.program, err));
+    shape_matrices(plan);
+    plan->weight_bytes = place_weights(plan, 0);
+    return FFAI_OK;
+}
+
+ffai_status ffai__cuda_pack(ffai__cuda_plan *plan, const ffai__plan_options *options, ffai_error *err)
+{
     FFAI__TRY(ffai__cuda_enter(&plan->opened, err));
     const ffai_status status = pack_weights(plan, options, err);
     ffai__cuda_leave(&plan->opened);

@@ -264,7 +264,7 @@ static uint64_t place_all(ffai__cuda_run *run, const ffai__lifetime *lifetimes, 
     return l.end;
 }
 
-static ffai_status make_places(ffai__cuda_run *run, ffai__lifetime *lifetimes, ffai_error *err)
+static ffai_status find_places(ffai__cuda_run *run, ffai__lifetime *lifetimes, bool allocate, ffai_error *err)
 {
     uint64_t values_end = 0;
     bool failed = false;
@@ -272,12 +272,14 @@ static ffai_status make_places(ffai__cuda_run *run, ffai__lifetime *lifetimes, f
     run->workspace_bytes = place_all(run, lifetimes, values_end, 0, &failed);
     if (failed)
         return ffai__fail_memory(err, "activations", UINT64_MAX);
+    if (!allocate)
+        return FFAI_OK;
     FFAI__TRY(ffai__cuda_allocate(&run->workspace, run->workspace_bytes, "activations", &run->plan->opened, err));
     place_all(run, lifetimes, values_end, run->workspace, &failed);
     return FFAI_OK;
 }
 
-ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err)
+static ffai_status make_places(ffai__cuda_run *run, bool allocate, ffai_error *err)
 {
     const size_t values = run->program->num_values;
     const size_t instructions = run->program->num_instructions;
@@ -289,7 +291,17 @@ ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err)
     if (!run->values || !run->angles || !run->frequencies || !lifetimes)
         status = ffai__fail_memory(err, "a run", values * sizeof *lifetimes);
     else
-        status = make_places(run, lifetimes, err);
+        status = find_places(run, lifetimes, allocate, err);
     ffai__free(lifetimes);
     return status;
+}
+
+ffai_status ffai__cuda_measure_places(ffai__cuda_run *run, ffai_error *err)
+{
+    return make_places(run, false, err);
+}
+
+ffai_status ffai__cuda_make_places(ffai__cuda_run *run, ffai_error *err)
+{
+    return make_places(run, true, err);
 }

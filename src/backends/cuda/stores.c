@@ -49,7 +49,7 @@ static void place(ffai__cuda_run *run)
     }
 }
 
-ffai_status ffai__cuda_stores_reserve(ffai__cuda_run *run, ffai_error *err)
+ffai_status ffai__cuda_stores_measure(ffai__cuda_run *run, ffai_error *err)
 {
     const ffai__program *program = run->program;
     run->each = ffai__calloc(program->num_stores, sizeof *run->each);
@@ -59,6 +59,12 @@ ffai_status ffai__cuda_stores_reserve(ffai__cuda_run *run, ffai_error *err)
         return ffai__fail_memory(err, "a run", program->num_stores * sizeof *run->each);
     if (!measure(run))
         return ffai__fail_memory(err, "keys and values", UINT64_MAX);
+    return FFAI_OK;
+}
+
+ffai_status ffai__cuda_stores_reserve(ffai__cuda_run *run, ffai_error *err)
+{
+    FFAI__TRY(ffai__cuda_stores_measure(run, err));
     FFAI__TRY(ffai__cuda_allocate(&run->stores, run->store_bytes, "keys and values", &run->plan->opened, err));
     place(run);
     return FFAI_OK;

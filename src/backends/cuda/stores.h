@@ -4,7 +4,8 @@
 
 #include "cuda.h"
 
-/* Reserve the run's stores. What was made before a failure stays for ffai__cuda_stores_free. */
+/* The stores' size; or reserve them. What was made before a failure stays for ffai__cuda_stores_free. */
+ffai_status ffai__cuda_stores_measure(ffai__cuda_run *run, ffai_error *err);
 ffai_status ffai__cuda_stores_reserve(ffai__cuda_run *run, ffai_error *err);
 void ffai__cuda_stores_free(ffai__cuda_run *run);
 

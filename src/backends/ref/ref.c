@@ -8,7 +8,7 @@
 #include "sampling.h"
 #include "step_check.h"
 
-static ffai_status ref_load(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
+static ffai_status ref_plan(ffai__plan **out, const ffai__program *program, const ffai__plan_options *options,
                             ffai_error *err)
 {
     (void)options;
@@ -115,27 +115,47 @@ static int64_t widest_row(const ffai__program *program)
     return widest;
 }
 
+static size_t token_count(const ref_run *run)
+{
+    return (size_t)run->options.max_sequences * ((size_t)run->options.max_context + 1);
+}
+
 static bool allocate_scratch(ref_run *run)
 {
-    const size_t vocab_size = (size_t)run->program->vocab_size;
-    const size_t context = (size_t)run->options.max_context;
-    run->tokens = ffai__calloc((size_t)run->options.max_sequences * (context + 1), sizeof *run->tokens);
+    run->tokens = ffai__calloc(token_count(run), sizeof *run->tokens);
     run->ids = ffai__calloc((size_t)run->options.max_outputs, sizeof *run->ids);
     run->row = ffai__calloc((size_t)widest_row(run->program), sizeof *run->row);
-    run->scores = ffai__calloc(context, sizeof *run->scores);
-    run->draw_logits = ffai__calloc(vocab_size, sizeof *run->draw_logits);
+    run->scores = ffai__calloc((size_t)run->options.max_context, sizeof *run->scores);
+    run->draw_logits = ffai__calloc((size_t)run->program->vocab_size, sizeof *run->draw_logits);
     run->sample_scratch = ffai__malloc_aligned(ffai__sample_scratch_bytes(run->program->vocab_size));
     return run->tokens && run->ids && run->row && run->scores && run->draw_logits && run->sample_scratch;
+}
+
+static uint64_t scratch_bytes(const ref_run *run)
+{
+    const uint64_t numbers = token_count(run) + (uint64_t)run->options.max_outputs +
+                             (uint64_t)widest_row(run->program) + (uint64_t)run->options.max_context +
+                             (uint64_t)run->program->vocab_size;
+    return numbers * sizeof(float) + ffai__sample_scratch_bytes(run->program->vocab_size);
 }
 
 static void ref_memory(const ffai__run *base, ffai__memory_use *use)
 {
     const ref_run *run = (const ref_run *)base;
-    *use = (ffai__memory_use){0, 0, 0};
+    *use = (ffai__memory_use){.workspace = scratch_bytes(run)};
     for (size_t i = 0; i < run->program->num_values; i++)
         use->workspace += value_floats(run, &run->program->values[i]) * sizeof(float);
     for (size_t i = 0; i < run->program->num_stores; i++)
         use->stores += 2 * store_floats(run, &run->program->stores[i]) * sizeof(float);
+}
+
+static ffai_status ref_estimate(ffai__memory_use *use, ffai__plan *plan, const ffai__run_options *options,
+                                ffai_error *err)
+{
+    (void)err;
+    const ref_run run = {.base = {.plan = plan}, .options = *options, .program = plan->program};
+    ref_memory(&run.base, use);
+    return FFAI_OK;
 }
 
 static ffai_status ref_open(ffai__run **out, ffai__plan *plan, const ffai__run_options *options, ffai_error *err)
@@ -211,8 +231,9 @@ static ffai_status ref_copy_tokens(ffai__run *base, int32_t to_slot, int32_t fro
 
 const ffai__backend ffai__backend_ref = {
     .name = "ref",
-    .load = ref_load,
+    .plan = ref_plan,
     .unload = ref_unload,
+    .estimate = ref_estimate,
     .describe = ref_describe,
     .open = ref_open,
     .close = ref_close,

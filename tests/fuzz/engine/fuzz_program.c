@@ -149,7 +149,7 @@ static void run_program(const ffai__program *p)
                                            .store_format = FFAI__STORE_F32};
     ffai__plan *plan = NULL;
     ffai__run *run = NULL;
-    if (ffai__backend_ref.load(&plan, p, &options, NULL) != FFAI_OK)
+    if (ffai__backend_ref.plan(&plan, p, &options, NULL) != FFAI_OK)
         return;
     if (ffai__backend_ref.open(&run, plan, &run_options, NULL) == FFAI_OK) {
         step(run, p);

@@ -74,7 +74,7 @@ static void load(matrix *m)
     const char *name = m->model.weights[0].name;
     m->model.weights[0] = m->weight;
     m->model.weights[0].name = name;
-    if (ffai__backend_cuda.load(&m->plan, m->model.program, &(ffai__plan_options){0}, &err) != FFAI_OK)
+    if (tiny_load(&m->plan, &ffai__backend_cuda, m->model.program, &(ffai__plan_options){0}, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     const ffai__program *program = m->model.program;
     for (size_t v = 0; v < program->num_values; v++) {

@@ -345,7 +345,7 @@ static void a_plan_says_what_it_runs_on(void **state)
     char text[128];
     tiny_create(&m, &plain);
     const ffai__plan_options options = {.device = 1};
-    assert_int_equal(tested->load(&plan, m.program, &options, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&plan, tested, m.program, &options, NULL), FFAI_OK);
     tested->describe(plan, text, sizeof text);
     assert_string_equal(text, "cuda device 1, Stub 1, compute capability 9.0, 132 multiprocessors");
     tested->unload(plan);

@@ -129,7 +129,7 @@ static void live(life *of)
     const ffai__plan_options plan = {.device = 0};
     *t = (tiny_run){.backend = cuda, .program = model.program};
     make_tables(t);
-    OPENS(of, cuda->load(&t->plan, model.program, &plan, &err));
+    OPENS(of, tiny_load(&t->plan, cuda, model.program, &plan, &err));
     OPENS(of, cuda->open(&t->run, t->plan, &options, &err));
     take_steps(of);
     cuda->close(t->run);
@@ -197,11 +197,11 @@ static void a_device_without_memory_says_so(void **state)
         stub_reset();
         if (i < 2) {
             stub_fail(functions[i], FFAI__CUDA_OUT_OF_MEMORY);
-            assert_int_equal(cuda->load(&t->plan, model.program, &(ffai__plan_options){0}, &err), FFAI_E_MEMORY);
+            assert_int_equal(tiny_load(&t->plan, cuda, model.program, &(ffai__plan_options){0}, &err), FFAI_E_MEMORY);
             assert_memory_equal(err.message, "cuda: ", 6);
             stub_fail(NULL, 0);
         }
-        assert_int_equal(cuda->load(&t->plan, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+        assert_int_equal(tiny_load(&t->plan, cuda, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
         stub_fail(functions[i], FFAI__CUDA_OUT_OF_MEMORY);
         if (i < 2) {
             assert_int_equal(cuda->open(&t->run, t->plan, &options, &err), FFAI_E_MEMORY);
@@ -227,7 +227,7 @@ static void a_fault_of_a_kernel_is_told_with_its_step(void **state)
     tiny_run *t = &of.own;
     *t = (tiny_run){.backend = cuda, .program = model.program};
     make_tables(t);
-    assert_int_equal(cuda->load(&t->plan, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&t->plan, cuda, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
     assert_int_equal(cuda->open(&t->run, t->plan, &options, NULL), FFAI_OK);
     step_once(&of, 0, words, PROMPT);
     stub_fail_wait();
@@ -253,7 +253,7 @@ static void results_outlive_a_step_that_fails(void **state)
     of.wanted = FFAI_E_BACKEND;
     *t = (tiny_run){.backend = cuda, .program = model.program};
     make_tables(t);
-    assert_int_equal(cuda->load(&t->plan, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&t->plan, cuda, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
     assert_int_equal(cuda->open(&t->run, t->plan, &options, NULL), FFAI_OK);
     step_once(&of, 0, words, PROMPT);
     assert_int_equal(cuda->collect(t->run, 0, of.ids, NULL, &logits, NULL), FFAI_OK);
@@ -278,7 +278,7 @@ static void weights_that_do_not_fit_are_refused(void **state)
     ffai_error err = FFAI_ERROR_INIT;
     ffai__plan *plan = NULL;
     setenv("FFAI_STUB_MEMORY", "10000", 1);
-    assert_int_equal(cuda->load(&plan, model.program, &(ffai__plan_options){0}, &err), FFAI_E_MEMORY);
+    assert_int_equal(tiny_load(&plan, cuda, model.program, &(ffai__plan_options){0}, &err), FFAI_E_MEMORY);
     assert_null(plan);
     assert_string_equal(err.message, "cuda: device 0, Stub 0: not enough memory for weights: 0.00 GB are needed and "
                                      "0.00 of its 0.00 GB are available");
@@ -293,7 +293,7 @@ static void check_refusal(const ffai__run_options *wanted, const char *memory, c
     ffai__plan *plan = NULL;
     ffai__run *run = NULL;
     setenv("FFAI_STUB_MEMORY", memory, 1);
-    assert_int_equal(cuda->load(&plan, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&plan, cuda, model.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
     const size_t before = open_things();
     assert_int_equal(cuda->open(&run, plan, wanted, &err), FFAI_E_MEMORY);
     assert_null(run);
@@ -327,7 +327,7 @@ static void devices_that_are_not_there_are_refused(void **state)
         ffai__plan *plan = NULL;
         uint64_t bytes = 0;
         const ffai__plan_options on = {.device = numbers[i]};
-        assert_int_equal(cuda->load(&plan, model.program, &on, &err), FFAI_E_ARGUMENT);
+        assert_int_equal(tiny_load(&plan, cuda, model.program, &on, &err), FFAI_E_ARGUMENT);
         assert_non_null(strstr(err.message, "cuda: there is no device"));
         assert_null(plan);
         assert_int_equal(cuda->available(&bytes, numbers[i], NULL), FFAI_E_ARGUMENT);
@@ -341,11 +341,11 @@ static void a_device_without_kernels_for_it_is_refused(void **state)
     ffai_error err = FFAI_ERROR_INIT;
     ffai__plan *plan = NULL;
     setenv("FFAI_STUB_COMPUTE", "35", 1);
-    assert_int_equal(cuda->load(&plan, model.program, &(ffai__plan_options){0}, &err), FFAI_E_UNSUPPORTED);
+    assert_int_equal(tiny_load(&plan, cuda, model.program, &(ffai__plan_options){0}, &err), FFAI_E_UNSUPPORTED);
     assert_string_equal(err.message, "cuda: this build has no kernels for device 0, of compute 3.5");
     unsetenv("FFAI_STUB_COMPUTE");
     stub_fail("cuModuleLoadData", 209); /* the driver's word for it */
-    assert_int_equal(cuda->load(&plan, model.program, &(ffai__plan_options){0}, &err), FFAI_E_UNSUPPORTED);
+    assert_int_equal(tiny_load(&plan, cuda, model.program, &(ffai__plan_options){0}, &err), FFAI_E_UNSUPPORTED);
     assert_memory_equal(err.message, "cuda: ", 6);
     stub_fail(NULL, 0);
     assert_int_equal(open_things(), 0);
@@ -369,7 +369,7 @@ static void loading_can_be_cancelled_anywhere(void **state)
         ffai__plan *plan = NULL;
         int left = reports;
         const ffai__plan_options cancelled = {.progress = go_on, .progress_context = &left};
-        status = cuda->load(&plan, model.program, &cancelled, NULL);
+        status = tiny_load(&plan, cuda, model.program, &cancelled, NULL);
         if (status == FFAI_OK)
             cuda->unload(plan);
         else

@@ -163,7 +163,7 @@ static void check_packed(const stored *s, int every)
     const char *name = m.weights[0].name;
     m.weights[0] = s->weight;
     m.weights[0].name = name;
-    if (ffai__backend_cuda.load(&plan, m.program, &(ffai__plan_options){0}, &err) != FFAI_OK)
+    if (tiny_load(&plan, &ffai__backend_cuda, m.program, &(ffai__plan_options){0}, &err) != FFAI_OK)
         fail_msg("%s", err.message);
     const ffai__cuda_matrix *matrix = &((ffai__cuda_plan *)plan)->matrices[value_of(m.program, &m.weights[0])];
     float *row = tiny_part((size_t)s->weight.columns * sizeof *row);
@@ -364,7 +364,7 @@ static void packing_again_can_fail_anywhere(void **unused)
         const size_t before = open_things();
         stub_reset();
         stub_fail_at(n, 999);
-        status = ffai__backend_cuda.load(&plan, m.program, &(ffai__plan_options){0}, NULL);
+        status = tiny_load(&plan, &ffai__backend_cuda, m.program, &(ffai__plan_options){0}, NULL);
         calls = stub_all_calls() > calls ? stub_all_calls() : calls;
         stub_fail_at(0, 0);
         if (status == FFAI_OK)
@@ -416,7 +416,7 @@ static void vectors_are_float32(void **unused)
         stored s = {.weight = {.name = norm->name, .rank = 1, .rows = 1, .columns = 515}};
         fill_dense(&s, dtypes[d]);
         *norm = s.weight;
-        assert_int_equal(ffai__backend_cuda.load(&plan, m.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+        assert_int_equal(tiny_load(&plan, &ffai__backend_cuda, m.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
         compare_row(ffai__cuda_pointer(((ffai__cuda_plan *)plan)->vectors[value_of(m.program, norm)]), &s, 0);
         ffai__backend_cuda.unload(plan);
         free_stored(&s);
@@ -437,7 +437,7 @@ static void weights_take_what_they_take_in_the_file(void **unused)
         fill_mlx(&s, bits[i], 64, FFAI__BF16);
         tiny_create(&m, &shape);
         m.weights[0] = s.weight;
-        assert_int_equal(ffai__backend_cuda.load(&plan, m.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
+        assert_int_equal(tiny_load(&plan, &ffai__backend_cuda, m.program, &(ffai__plan_options){0}, NULL), FFAI_OK);
         assert_int_equal(((ffai__cuda_plan *)plan)->matrix_bytes, ffai__weight_bytes(&s.weight));
         ffai__backend_cuda.unload(plan);
         free_stored(&s);

@@ -195,7 +195,7 @@ static void a_plan_runs_with_the_values_it_was_loaded_with(void **state)
     const ffai__plan_options plan_options = {.tuning = &tuning};
     ffai__plan *plan = NULL;
     ffai__run *run = NULL;
-    assert_int_equal(cuda->load(&plan, model.program, &plan_options, NULL), FFAI_OK);
+    assert_int_equal(tiny_load(&plan, cuda, model.program, &plan_options, NULL), FFAI_OK);
     assert_int_equal(cuda->open(&run, plan, &opening, NULL), FFAI_OK);
     assert_int_equal(((const ffai__cuda_run *)run)->tuning.row_blocks, 4);
     assert_int_equal(((const ffai__cuda_run *)run)->splits, 4);
