@@ -186,9 +186,11 @@ static ffai_status run_model(bench_results *results, const bench_settings *s, co
 {
     ffai_model *model = NULL;
     ffai_session *session = NULL;
+    timeline times = {.since = 0};
     peak_memory_reset();
     const double begun = seconds_now();
-    ffai_status status = shape_or_model_open(&model, &results->load_seconds, &s->model, &s->shape, err);
+    ffai_status status = shape_or_model_open(&model, &times, &s->model, &s->shape, err);
+    results->load_seconds = timeline_load_seconds(&times);
     if (status == FFAI_OK)
         status = open_session(&session, model, s, plan, err);
     if (status == FFAI_OK) {

@@ -167,7 +167,7 @@ static ffai_status prepare(run_state *r, ffai_error *err)
     if (status == FFAI_OK)
         status = prompt_read(&r->prompt, &s->prompt, err);
     if (status == FFAI_OK)
-        status = model_open(&r->model, &r->report.load_seconds, &s->model, false, err);
+        status = model_open(&r->model, &r->report.times, &s->model, false, err);
     if (status == FFAI_OK)
         status = prompt_encode(&r->prompt, ffai_model_tokenizer(r->model), err);
     if (status == FFAI_OK)
@@ -215,15 +215,29 @@ static ffai_status continue_prompt(run_state *r, ffai_error *err)
     return status;
 }
 
-static ffai_status print_result(run_state *r, ffai_error *err)
+/* The end of the text, and what only the model and its session know. */
+static void end_text(run_state *r)
 {
-    r->report.model = r->model;
-    r->report.session = r->session;
     r->report.prompt = r->prompt.tokens;
     r->report.prompt_tokens = r->prompt.tokens ? r->prompt.num_tokens : 0;
     if (!r->settings->json.given && output_is_terminal(r->out))
         output_text(r->out, "\n");
     output_flush(r->out);
+    generate_report_note_backend(&r->report, r->model);
+    if (r->settings->stats.given && r->session)
+        generate_report_model(&r->report, r->session);
+}
+
+static void unload(run_state *r)
+{
+    ffai_session_close(r->session);
+    ffai_model_free(r->model);
+    r->session = NULL;
+    r->model = NULL;
+}
+
+static ffai_status print_report(run_state *r, ffai_error *err)
+{
     if (r->settings->stats.given)
         generate_report_stats(&r->report);
     return r->settings->json.given ? generate_report_json(r->out, &r->report, err) : FFAI_OK;
@@ -236,11 +250,13 @@ static ffai_status run(output *out, const void *settings, ffai_error *err)
     if (status == FFAI_OK)
         status = continue_prompt(&r, err);
     /* Ctrl-C before the first step ends as one after it: with what there is, which is nothing. */
-    if (status == FFAI_OK || (status == FFAI_E_CANCELLED && interrupted()))
-        status = print_result(&r, err);
+    const bool is_told = status == FFAI_OK || (status == FFAI_E_CANCELLED && interrupted());
+    if (is_told)
+        end_text(&r);
+    unload(&r);
+    if (is_told)
+        status = print_report(&r, err);
     ffai_generation_free(r.report.result);
-    ffai_session_close(r.session);
-    ffai_model_free(r.model);
     prompt_release(&r.prompt);
     return status;
 }

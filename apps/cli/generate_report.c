@@ -31,19 +31,20 @@ static size_t decode_steps(const ffai_generation *g)
 
 static json_t *json_of_timings(const generate_report *report, const ffai_generation *g)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "load_s", json_of_measure(report->load_seconds), "prefill_s",
-                     json_of_measure(g->prefill_seconds), "decode_s", json_of_measure(g->decode_seconds),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "load_s", json_of_measure(timeline_load_seconds(&report->times)),
+                     "prefill_s", json_of_measure(g->prefill_seconds), "decode_s", json_of_measure(g->decode_seconds),
                      "prefill_tok_s", json_of_measure(rate(g->prompt_tokens, g->prefill_seconds)), "decode_tok_s",
-                     json_of_measure(rate(decode_steps(g), g->decode_seconds)));
+                     json_of_measure(rate(decode_steps(g), g->decode_seconds)), "stages",
+                     json_of_timeline(&report->times));
 }
 
-static const char *backend_of(const generate_report *report)
+void generate_report_note_backend(generate_report *report, const ffai_model *model)
 {
     ffai_model_info info;
-    if (!report->model)
-        return NULL;
-    ffai_model_get_info(&info, report->model);
-    return info.backend;
+    if (!model)
+        return;
+    ffai_model_get_info(&info, model);
+    snprintf(report->backend, sizeof report->backend, "%s", info.backend);
 }
 
 ffai_status generate_report_json(output *out, const generate_report *report, ffai_error *err)
@@ -52,23 +53,23 @@ ffai_status generate_report_json(output *out, const generate_report *report, ffa
     json_t *object = json_pack(
         "{s:o, s:o, s:o, s:s, s:o, s:s?, s:I}", "prompt_tokens", json_of_ids(report->prompt, report->prompt_tokens),
         "tokens", json_of_ids(g.tokens, g.num_tokens), "text", json_stringn(g.text, g.text_size), "finish_reason",
-        ffai_finish_reason_name(g.finish_reason), "timings", json_of_timings(report, &g), "backend", backend_of(report),
-        "seed", (json_int_t)report->seed);
+        ffai_finish_reason_name(g.finish_reason), "timings", json_of_timings(report, &g), "backend",
+        report->backend[0] ? report->backend : NULL, "seed", (json_int_t)report->seed);
     return json_print(out, object, err);
 }
 
-static void print_model(const generate_report *report)
+static void print_model(const ffai_session *session)
 {
     ffai_model_info info;
     uint64_t weights = 0, stores = 0, workspace = 0;
-    ffai_model_get_info(&info, report->model);
-    ffai_session_memory(&weights, &stores, &workspace, report->session);
+    ffai_model_get_info(&info, ffai_session_model(session));
+    ffai_session_memory(&weights, &stores, &workspace, session);
     fprintf(stderr, "model       %s: %s, %lld layers, %.1f MB of weights\n", info.path, info.family,
             (long long)info.num_layers, (double)info.weight_bytes / 1e6);
     fprintf(stderr, "backend     %s\n            %s\n", info.kernels, info.backend_reason);
     fprintf(stderr, "tuning      %s\n", info.tuning);
     fprintf(stderr, "memory      weights %.1f MB, keys and values %.1f MB for %lld tokens, workspace %.1f MB\n",
-            (double)weights / 1e6, (double)stores / 1e6, (long long)ffai_session_context(report->session),
+            (double)weights / 1e6, (double)stores / 1e6, (long long)ffai_session_context(session),
             (double)workspace / 1e6);
 }
 
@@ -82,19 +83,22 @@ static void print_parameters(const ffai_parameters *p)
 #undef PRINT_PARAMETER
 }
 
+void generate_report_model(const generate_report *report, const ffai_session *session)
+{
+    print_model(session);
+    print_parameters(&report->parameters);
+}
+
 void generate_report_stats(const generate_report *report)
 {
     const ffai_generation g = result_of(report);
-    if (report->model && report->session) {
-        print_model(report);
-        print_parameters(&report->parameters);
-    }
     fprintf(stderr, "seed        %llu\n", (unsigned long long)report->seed);
-    fprintf(stderr, "load        %.3f s\n", report->load_seconds);
+    fprintf(stderr, "load        %.3f s\n", timeline_load_seconds(&report->times));
     fprintf(stderr, "prefill     %zu token%s in %.3f s, %.1f tok/s\n", g.prompt_tokens, plural(g.prompt_tokens),
             g.prefill_seconds, rate(g.prompt_tokens, g.prefill_seconds));
     fprintf(stderr, "decode      %zu token%s in %.3f s, %.1f tok/s\n", decode_steps(&g), plural(decode_steps(&g)),
             g.decode_seconds, rate(decode_steps(&g), g.decode_seconds));
     fprintf(stderr, "finished    %zu token%s, %s\n", g.num_tokens, plural(g.num_tokens),
             ffai_finish_reason_name(g.finish_reason));
+    timeline_print(&report->times);
 }

@@ -5,21 +5,25 @@
 #include <ffai/generate.h>
 
 #include "output.h"
+#include "timeline.h"
 
 typedef struct generate_report {
-    const ffai_model *model; /* NULL if it ended before there was one; likewise below */
-    const ffai_session *session;
-    ffai_generation *result;
+    char backend[16];        /* empty if it ended before there was a model */
+    ffai_generation *result; /* NULL likewise */
     const int32_t *prompt;
     size_t prompt_tokens;
     ffai_parameters parameters;
     uint64_t seed;
-    double load_seconds;
+    timeline times;
 } generate_report;
 
-/* The object of --json: docs/cli.md has its shape. */
+void generate_report_note_backend(generate_report *report, const ffai_model *model);
+/* The first lines of --stats: what computed, with which parameters, on standard error. */
+void generate_report_model(const generate_report *report, const ffai_session *session);
+
+/* Once the model is unloaded. The object of --json: docs/cli.md has its shape. */
 ffai_status generate_report_json(output *out, const generate_report *report, ffai_error *err);
-/* The lines of --stats, on standard error. */
+/* The other lines of --stats: times and rates. */
 void generate_report_stats(const generate_report *report);
 
 #endif

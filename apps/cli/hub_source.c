@@ -15,6 +15,7 @@ typedef struct download_progress {
     double begun;        /* of the measured span */
     uint64_t begun_done; /* bytes that were there then */
     size_t named;        /* the last file that a line of a log says is there */
+    double downloading;  /* when that began; 0: not yet */
 } download_progress;
 
 /* "2 h 5 min", "40 s" */
@@ -62,6 +63,8 @@ static bool on_event(void *context, const ffai_hub_event *e)
 {
     download_progress *p = context;
     const double now = seconds_now();
+    if (e->stage == FFAI_LOAD_DOWNLOADING && p->downloading == 0)
+        p->downloading = now;
     if (!e->size || p->begun == 0) {
         p->begun = now;
         p->begun_done = e->done;
@@ -73,24 +76,29 @@ static bool on_event(void *context, const ffai_hub_event *e)
     return !interrupted();
 }
 
-static ffai_status bring(char **path, const char *name, int connections, bool always, ffai_error *err)
+static ffai_status bring(char **path, finding *took, const char *name, int connections, bool always, ffai_error *err)
 {
-    download_progress p = {.terminal = isatty(STDERR_FILENO), .shown = seconds_now()};
+    const double start = seconds_now();
+    download_progress p = {.terminal = isatty(STDERR_FILENO), .shown = start};
     const ffai_hub_options options = {.connections = connections, .on_event = on_event, .context = &p};
     const ffai_status status =
         always ? ffai_hub_pull(path, name, &options, err) : ffai_hub_find(path, name, &options, err);
     if (p.visible)
         fputs("\r\033[K", stderr);
+    const double end = seconds_now();
+    const double turn = p.downloading > 0 ? p.downloading : end;
+    *took = (finding){turn - start, end - turn};
     return status;
 }
 
-ffai_status hub_source_find(char **path, const char *name, ffai_error *err)
+ffai_status hub_source_find(char **path, finding *took, const char *name, ffai_error *err)
 {
     *path = NULL;
-    return name ? bring(path, name, 0, false, err) : FFAI_OK;
+    return name ? bring(path, took, name, 0, false, err) : FFAI_OK;
 }
 
 ffai_status hub_source_pull(char **path, const char *name, int connections, ffai_error *err)
 {
-    return bring(path, name, connections, true, err);
+    finding took;
+    return bring(path, &took, name, connections, true, err);
 }

@@ -29,6 +29,7 @@ static const option options[] = {
 #undef AT
 
 typedef struct evaluation {
+    timeline times;
     ffai_model *model;
     ffai_session *session;
     ffai_sequence sequence;
@@ -41,7 +42,7 @@ static ffai_status open_evaluation(evaluation *e, const logits_settings *s, ffai
 {
     const size_t n = s->tokens.num_tokens;
     ffai_model_info info;
-    ffai_status status = model_open(&e->model, NULL, &s->model, true, err);
+    ffai_status status = model_open(&e->model, &e->times, &s->model, true, err);
     if (status == FFAI_OK)
         status = tokens_check(&s->tokens, "logits", e->model, err);
     if (status != FFAI_OK)

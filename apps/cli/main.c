@@ -41,7 +41,7 @@ static ffai_status find_models(const command *c, void *settings, ffai_error *err
         setting *s = (setting *)(void *)((char *)settings + row->offset);
         if (!option_is_model(row) || !s->given || s->found)
             continue;
-        status = hub_source_find(&s->found, s->text, err);
+        status = hub_source_find(&s->found, &s->finding, s->text, err);
         s->text = status == FFAI_OK ? s->found : s->text;
     }
     return status;

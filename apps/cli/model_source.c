@@ -4,17 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "interrupt.h"
-#include "progress.h"
 #include "report.h"
-
-static bool on_load(void *context, const ffai_load_event *event)
-{
-    progress *p = context;
-    const double stages = FFAI_LOAD_READY;
-    progress_show(p, ((double)event->stage + (event->stage == FFAI_LOAD_READY ? 0 : event->fraction)) / stages);
-    return !interrupted();
-}
 
 ffai_model_options model_options(const model_settings *settings)
 {
@@ -29,33 +19,30 @@ ffai_model_options model_options(const model_settings *settings)
 }
 
 /* random NULL: the checkpoint that the flags name. */
-static ffai_status load(ffai_model **out, double *seconds, const model_settings *settings,
+static ffai_status load(ffai_model **out, timeline *times, const model_settings *settings,
                         const ffai_random_model *random, bool without_tokenizer, ffai_error *err)
 {
     ffai_model_options options = model_options(settings);
-    progress p;
-    progress_begin(&p, "loading");
     options.without_tokenizer = without_tokenizer;
-    options.on_event = on_load;
-    options.context = &p;
+    options.on_event = timeline_on_event;
+    options.context = times;
+    timeline_begin(times, &settings->path);
     const ffai_status status =
         random ? ffai_model_make(out, random, &options, err) : ffai_model_load(out, settings->path.text, &options, err);
-    progress_end(&p);
-    if (seconds)
-        *seconds = seconds_now() - p.begun;
+    timeline_end(times);
     return status;
 }
 
-ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
+ffai_status model_open(ffai_model **out, timeline *times, const model_settings *settings, bool without_tokenizer,
                        ffai_error *err)
 {
-    return load(out, seconds, settings, NULL, without_tokenizer, err);
+    return load(out, times, settings, NULL, without_tokenizer, err);
 }
 
-ffai_status model_make(ffai_model **out, double *seconds, const model_settings *settings,
+ffai_status model_make(ffai_model **out, timeline *times, const model_settings *settings,
                        const ffai_random_model *random, ffai_error *err)
 {
-    return load(out, seconds, settings, random, true, err);
+    return load(out, times, settings, random, true, err);
 }
 
 ffai_kv_format kv_format(const session_settings *settings)

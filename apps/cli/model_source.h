@@ -5,6 +5,7 @@
 #include <ffai/bench.h>
 
 #include "options.h"
+#include "timeline.h"
 
 #define BACKENDS "auto|cpu|cuda|ref"
 
@@ -37,12 +38,12 @@ typedef struct session_settings {
 #define CONTEXT_OPTION(least_, help_) RANGE(OPTION_INTEGER, 0, "context", "N", least_, 1e9, session.context, help_)
 
 /* Load the model, the default one without -m, with progress on a terminal; Ctrl-C ends it with FFAI_E_CANCELLED.
- * *seconds may be NULL. */
-ffai_status model_open(ffai_model **out, double *seconds, const model_settings *settings, bool without_tokenizer,
+ * times: what its stages take, to the last one; it must live until the model is freed. */
+ffai_status model_open(ffai_model **out, timeline *times, const model_settings *settings, bool without_tokenizer,
                        ffai_error *err);
 
 /* The same with a model of random weights, without a tokenizer. */
-ffai_status model_make(ffai_model **out, double *seconds, const model_settings *settings,
+ffai_status model_make(ffai_model **out, timeline *times, const model_settings *settings,
                        const ffai_random_model *random, ffai_error *err);
 
 /* What the flags ask for; the strings stay those of the command line. */

@@ -24,6 +24,11 @@ typedef enum option_kind {
     OPTION_SOURCE,   /* not a flag: the next bare word, as a model */
 } option_kind;
 
+/* Seconds that finding a model took. */
+typedef struct finding {
+    double resolving, downloading;
+} finding;
+
 /* What the command line gives for one option; all zero when it gives nothing. */
 typedef struct setting {
     bool given;
@@ -32,7 +37,8 @@ typedef struct setting {
     double number;    /* of numbers and integers */
     int32_t *tokens;  /* and the numbers of a list */
     size_t num_tokens;
-    char *found; /* what text is then, for ffai_free */
+    char *found; /* of a model: what text is then, for ffai_free */
+    finding finding;
 } setting;
 
 typedef struct option {

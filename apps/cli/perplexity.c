@@ -122,12 +122,13 @@ static ffai_status run(output *out, const void *settings, ffai_error *err)
     const perplexity_settings *s = settings;
     prompt text;
     ffai_model *model = NULL;
+    timeline times = {.since = 0};
     measurement m = {0};
     ffai_status status = prompt_read(&text, &s->prompt, err);
     if (status == FFAI_OK && text.size == 0)
         status = failure(err, FFAI_E_ARGUMENT, "perplexity: text: is empty: give -f FILE or standard input");
     if (status == FFAI_OK)
-        status = model_open(&model, NULL, &s->model, false, err);
+        status = model_open(&model, &times, &s->model, false, err);
     if (status == FFAI_OK)
         status = prompt_encode(&text, ffai_model_tokenizer(model), err);
     m.tokens = text.tokens;

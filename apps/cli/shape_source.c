@@ -47,12 +47,12 @@ void shape_find(ffai_shape *out, const shape_settings *shape)
     }
 }
 
-ffai_status shape_or_model_open(ffai_model **out, double *seconds, const model_settings *model,
+ffai_status shape_or_model_open(ffai_model **out, timeline *times, const model_settings *model,
                                 const shape_settings *shape, ffai_error *err)
 {
     const ffai_random_model random = {shape->name.text, shape_bits(shape), shape_group_size(shape),
                                       shape->layers.integer};
     if (shape->name.given)
-        return model_make(out, seconds, model, &random, err);
-    return model_open(out, seconds, model, true, err);
+        return model_make(out, times, model, &random, err);
+    return model_open(out, times, model, true, err);
 }

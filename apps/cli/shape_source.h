@@ -27,8 +27,8 @@ int shape_group_size(const shape_settings *shape);
 /* The shape that is named; all zero where a model is. */
 void shape_find(ffai_shape *out, const shape_settings *shape);
 
-/* Load the model, or make one of random weights; without a tokenizer. */
-ffai_status shape_or_model_open(ffai_model **out, double *seconds, const model_settings *model,
+/* Load the model, or make one of random weights; without a tokenizer. times as of model_open. */
+ffai_status shape_or_model_open(ffai_model **out, timeline *times, const model_settings *model,
                                 const shape_settings *shape, ffai_error *err);
 
 #endif

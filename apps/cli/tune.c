@@ -68,11 +68,12 @@ static ffai_status measure(tuning *t, const tune_settings *s, ffai_error *err)
     const ffai_tune_options tuned = {.on_progress = on_progress, .on_trial = on_trial, .context = t};
     model_settings source = s->model;
     ffai_model *model = NULL;
+    timeline times = {.since = 0};
     source.untuned = true;
     const ffai_model_options tried = model_options(&source);
     ffai_status status = ffai_tune_check(&tried, err);
     if (status == FFAI_OK)
-        status = shape_or_model_open(&model, NULL, &source, &s->shape, err);
+        status = shape_or_model_open(&model, &times, &source, &s->shape, err);
     if (status != FFAI_OK)
         return status;
     progress_begin(&t->progress, "tuning");

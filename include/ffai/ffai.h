@@ -10,6 +10,7 @@
 #include <ffai/memory.h>
 #include <ffai/model.h>
 #include <ffai/session.h>
+#include <ffai/stage.h>
 #include <ffai/status.h>
 #include <ffai/tokenizer.h>
 #include <ffai/tune.h>

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <ffai/status.h>
+#include <ffai/stage.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +23,7 @@ extern "C" {
 
 /** How far a download is. Strings live until the call returns. */
 typedef struct ffai_hub_event {
+    ffai_load_stage stage;         /**< resolving until the first file comes, then downloading */
     const char *file;              /**< the file that comes now */
     size_t file_number, files;     /**< which of how many, from 1 */
     uint64_t file_done, file_size; /**< bytes of it that are there, and all */

@@ -7,6 +7,7 @@
 #ifndef FFAI_MODEL_H
 #define FFAI_MODEL_H
 
+#include <ffai/stage.h>
 #include <ffai/status.h>
 #include <ffai/tokenizer.h>
 
@@ -23,20 +24,6 @@ typedef enum ffai_capability {
     FFAI_IMAGE_IN = 4,
     FFAI_AUDIO_IN = 8,
 } ffai_capability;
-
-/** The parts of loading, in their order. */
-typedef enum ffai_load_stage {
-    FFAI_LOAD_MAPPING,   /**< opening files and checking their headers */
-    FFAI_LOAD_TOKENIZER, /**< reading the tokenizer */
-    FFAI_LOAD_PLANNING,  /**< recording the program; weights are brought into the backend's layout */
-    FFAI_LOAD_READY,
-} ffai_load_stage;
-
-typedef struct ffai_load_event {
-    ffai_load_stage stage;
-    double fraction; /**< of this stage, 0 to 1 */
-    double seconds;  /**< since loading began */
-} ffai_load_event;
 
 /** How coarsely the inputs of matrix products may be rounded. */
 typedef enum ffai_activations {
@@ -62,7 +49,9 @@ typedef struct ffai_model_options {
                                  lacks one */
     bool without_tokenizer; /**< token ids only */
     bool untuned;           /**< pay no heed to what ffai_tune found; FFAI_TUNE=off in the environment says the same */
-    /** Called as loading goes on; returning false stops it with FFAI_E_CANCELLED. May be NULL. */
+    /** Called as loading goes on, on the thread that loads; returning false stops it with FFAI_E_CANCELLED. Called
+     * again as ffai_model_free unloads the model, where nothing can be stopped: so context must live until that
+     * returns. Of a model whose loading failed no unloading is reported. May be NULL. */
     bool (*on_event)(void *context, const ffai_load_event *event);
     void *context;
 } ffai_model_options;

@@ -11,6 +11,16 @@
 
 enum { FFAI__MAX_END_TOKENS = 64 };
 
+/* Whom a model tells how far it is. */
+typedef struct ffai__reporter {
+    bool (*on_event)(void *context, const ffai_load_event *event); /* may be NULL */
+    void *context;
+    double start; /* of loading, as ffai__now */
+} ffai__reporter;
+
+/* False if the caller wants no more. */
+bool ffai__report(const ffai__reporter *reporter, ffai_load_stage stage, double fraction);
+
 struct ffai_model {
     ffai__checkpoint *checkpoint;
     json_t *text_config; /* the text model's config.json, which config points into */
@@ -31,6 +41,7 @@ struct ffai_model {
     bool plain;   /* loaded without tuned values and without a number of threads */
     int32_t end_tokens[FFAI__MAX_END_TOKENS];
     int num_end_tokens;
+    ffai__reporter reporter;
 };
 
 /* Open a checkpoint and read its configuration: everything of a model that needs no weights. path NULL: the

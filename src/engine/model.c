@@ -127,23 +127,32 @@ ffai_status ffai__model_record(ffai_model *model, const char *fusions, ffai_erro
 
 /* --- loading --- */
 
-typedef struct {
-    const ffai_model_options *options;
-    double start;
-    ffai_load_stage stage;
-} reporter;
-
-static bool report_fraction(void *context, double fraction)
+const char *ffai_load_stage_name(ffai_load_stage stage)
 {
-    const reporter *r = context;
-    const ffai_load_event event = {r->stage, fraction, ffai__now() - r->start};
-    return !r->options->on_event || r->options->on_event(r->options->context, &event);
+    static const char *const names[FFAI_LOAD_STAGES] = {
+        [FFAI_LOAD_RESOLVING] = "resolving", [FFAI_LOAD_DOWNLOADING] = "downloading",
+        [FFAI_LOAD_MAPPING] = "mapping",     [FFAI_LOAD_PLANNING] = "planning",
+        [FFAI_LOAD_UPLOADING] = "uploading", [FFAI_LOAD_TOKENIZER] = "tokenizer",
+        [FFAI_LOAD_READY] = "ready",         [FFAI_LOAD_UNLOADING] = "unloading",
+    };
+    return (unsigned)stage < FFAI_LOAD_STAGES ? names[stage] : "unknown";
 }
 
-static ffai_status report(reporter *r, ffai_load_stage stage, double fraction, ffai_error *err)
+bool ffai__report(const ffai__reporter *reporter, ffai_load_stage stage, double fraction)
 {
-    r->stage = stage;
-    return report_fraction(r, fraction) ? FFAI_OK : ffai__fail(err, FFAI_E_CANCELLED, "load: cancelled");
+    const ffai_load_event event = {stage, fraction, ffai__now() - reporter->start};
+    return !reporter->on_event || reporter->on_event(reporter->context, &event);
+}
+
+static bool report_uploading(void *reporter, double fraction)
+{
+    return ffai__report(reporter, FFAI_LOAD_UPLOADING, fraction);
+}
+
+static ffai_status report(const ffai_model *model, ffai_load_stage stage, double fraction, ffai_error *err)
+{
+    const bool go_on = ffai__report(&model->reporter, stage, fraction);
+    return go_on ? FFAI_OK : ffai__fail(err, FFAI_E_CANCELLED, "load: cancelled");
 }
 
 ffai_status ffai__model_available(uint64_t *bytes, const ffai_model *model, ffai_error *err)
@@ -189,7 +198,7 @@ typedef struct {
     ffai_status status;
     ffai_error error;
     pthread_t thread;
-    bool beside;
+    bool wanted, beside;
 } tokenizer_reading;
 
 static void *read_tokenizer(void *context)
@@ -201,17 +210,25 @@ static void *read_tokenizer(void *context)
 
 static void start_tokenizer(tokenizer_reading *reading, int threads)
 {
-    reading->beside = threads != 1 && ffai__thread_start(&reading->thread, read_tokenizer, reading) == 0;
-    if (!reading->beside)
-        read_tokenizer(reading);
+    reading->beside =
+        reading->wanted && threads != 1 && ffai__thread_start(&reading->thread, read_tokenizer, reading) == 0;
+}
+
+/* What was read is the model's, whatever becomes of that. */
+static void stop_tokenizer(ffai_model *model, tokenizer_reading *reading)
+{
+    if (reading->beside)
+        pthread_join(reading->thread, NULL);
+    reading->beside = false;
+    model->tokenizer = reading->tokenizer;
 }
 
 /* A checkpoint without a tokenizer can still be fed with token ids. */
 static ffai_status finish_tokenizer(ffai_model *model, tokenizer_reading *reading, ffai_error *err)
 {
-    if (reading->beside)
-        pthread_join(reading->thread, NULL);
-    model->tokenizer = reading->tokenizer;
+    if (reading->wanted && !reading->beside)
+        read_tokenizer(reading);
+    stop_tokenizer(model, reading);
     if (reading->status == FFAI_OK && model->tokenizer)
         return ffai__end_tokens_add_tokenizers(model, err);
     if (reading->status == FFAI_OK || reading->status == FFAI_E_NOT_FOUND)
@@ -233,22 +250,25 @@ static ffai_status plan_program(ffai_model *model, const ffai__plan_options *opt
 static ffai_status load_weights(ffai_model *model, const ffai__plan_options *options, const char *fusions,
                                 ffai_error *err)
 {
-    FFAI__TRY(report(options->progress_context, FFAI_LOAD_PLANNING, 0, err));
+    FFAI__TRY(report(model, FFAI_LOAD_PLANNING, 0, err));
     FFAI__TRY(plan_program(model, options, fusions, err));
     FFAI__TRY(check_memory(model, err));
+    FFAI__TRY(report(model, FFAI_LOAD_UPLOADING, 0, err));
     return model->backend->upload ? model->backend->upload(model->plan, options, err) : FFAI_OK;
 }
 
-/* Of two errors the tokenizer's is told. */
+/* Of two errors the weights' is told. */
 static ffai_status load_both(ffai_model *model, bool with_tokenizer, const ffai__plan_options *options,
                              const char *fusions, ffai_error *err)
 {
-    tokenizer_reading reading = {.checkpoint = model->checkpoint, .error = FFAI_ERROR_INIT};
-    FFAI__TRY(report(options->progress_context, FFAI_LOAD_TOKENIZER, 0, err));
-    if (with_tokenizer)
-        start_tokenizer(&reading, options->threads);
-    const ffai_status status = load_weights(model, options, fusions, err);
-    FFAI__TRY(finish_tokenizer(model, &reading, err));
+    tokenizer_reading reading = {.checkpoint = model->checkpoint, .error = FFAI_ERROR_INIT, .wanted = with_tokenizer};
+    start_tokenizer(&reading, options->threads);
+    ffai_status status = load_weights(model, options, fusions, err);
+    if (status == FFAI_OK)
+        status = report(model, FFAI_LOAD_TOKENIZER, 0, err);
+    if (status == FFAI_OK)
+        status = finish_tokenizer(model, &reading, err);
+    stop_tokenizer(model, &reading);
     return status;
 }
 
@@ -319,31 +339,33 @@ ffai_status ffai__model_plan(ffai_model *model, const char *path, const ffai_mod
     return plan_program(model, &plan_options, options->fusions, err);
 }
 
-static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, reporter *r,
-                              ffai_error *err)
+static ffai_status load_parts(ffai_model *model, const source *from, const ffai_model_options *options, ffai_error *err)
 {
     ffai__plan_options plan_options;
     FFAI__TRY(take_options(model, &plan_options, options, err));
-    plan_options.progress = report_fraction;
-    plan_options.progress_context = r;
-    FFAI__TRY(report(r, FFAI_LOAD_MAPPING, 0, err));
+    plan_options.progress = report_uploading;
+    plan_options.progress_context = &model->reporter;
+    FFAI__TRY(report(model, FFAI_LOAD_MAPPING, 0, err));
     FFAI__TRY(open_source(model, from, err));
     FFAI__TRY(check_capabilities(model, options->capabilities, err));
     FFAI__TRY(load_both(model, !options->without_tokenizer && !from->random, &plan_options, options->fusions, err));
     FFAI__TRY(ffai__checkpoint_check(model->checkpoint, err));
     model->backend->describe(model->plan, model->kernels, sizeof model->kernels);
-    return report(r, FFAI_LOAD_READY, 1, err);
+    return report(model, FFAI_LOAD_READY, 1, err);
 }
 
 static ffai_status load(ffai_model **out, const source *from, const ffai_model_options *options, ffai_error *err)
 {
     static const ffai_model_options defaults = FFAI_MODEL_OPTIONS_INIT;
-    reporter r = {options ? options : &defaults, ffai__now(), FFAI_LOAD_MAPPING};
+    const double start = ffai__now();
     ffai_model *model = ffai__calloc(1, sizeof *model);
     if (!model)
         return ffai__fail_memory(err, "a model", sizeof *model);
-    const ffai_status status = load_parts(model, from, r.options, &r, err);
+    options = options ? options : &defaults;
+    model->reporter = (ffai__reporter){options->on_event, options->context, start};
+    const ffai_status status = load_parts(model, from, options, err);
     if (status != FFAI_OK) {
+        model->reporter.on_event = NULL;
         ffai_model_free(model);
         return status;
     }
@@ -366,11 +388,14 @@ void ffai_model_free(ffai_model *model)
 {
     if (!model)
         return;
+    const ffai__reporter reporter = model->reporter;
+    ffai__report(&reporter, FFAI_LOAD_UNLOADING, 0);
     if (model->plan)
         model->backend->unload(model->plan);
     ffai_tokenizer_free(model->tokenizer);
     ffai__model_close_checkpoint(model);
     ffai__free(model);
+    ffai__report(&reporter, FFAI_LOAD_UNLOADING, 1);
 }
 
 /* --- asking --- */

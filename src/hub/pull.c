@@ -267,8 +267,10 @@ static ffai_status bring_files(pull *p, size_t first, ffai_error *err)
         event->file_number = i + 1;
         event->file_size = (uint64_t)p->files[i].size;
         event->file_done = 0;
-        if (p->files[i].url)
+        if (p->files[i].url) {
+            event->stage = FFAI_LOAD_DOWNLOADING;
             FFAI__TRY(bring(p, &p->files[i], err));
+        }
         event->file_done = event->file_size;
         p->transfer.told = 0; /* each file's end is told */
         FFAI__TRY(ffai__transfer_tell(&p->transfer, err));

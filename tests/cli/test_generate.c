@@ -123,8 +123,18 @@ static void an_empty_prompt_is_an_error(void)
 
 static void the_json_object_has_the_contracts_keys(void)
 {
-    static const char *const numbers[] = {"timings.load_s", "timings.prefill_s", "timings.decode_s",
-                                          "timings.prefill_tok_s", "timings.decode_tok_s"};
+    static const char *const numbers[] = {"timings.load_s",
+                                          "timings.prefill_s",
+                                          "timings.decode_s",
+                                          "timings.prefill_tok_s",
+                                          "timings.decode_tok_s",
+                                          "timings.stages.resolving_s",
+                                          "timings.stages.downloading_s",
+                                          "timings.stages.mapping_s",
+                                          "timings.stages.planning_s",
+                                          "timings.stages.uploading_s",
+                                          "timings.stages.tokenizer_s",
+                                          "timings.stages.unloading_s"};
     outcome o;
     RUN(o, NULL, "-m", MODEL, "-p", PROMPT, "--temp", "0", "-n", "4", "--json", "--seed", "9223372036854775807");
     json_t *object = json_of_outcome(&o);
@@ -136,7 +146,11 @@ static void the_json_object_has_the_contracts_keys(void)
     CHECK(json_is_text(json_at(object, "finish_reason"), "length"));
     CHECK(json_is_text(json_at(object, "backend"), "cpu"));
     CHECK(json_integer_value(json_at(object, "seed")) == 9223372036854775807);
-    CHECK(json_object_size(json_at(object, "timings")) == 5);
+    CHECK(json_object_size(json_at(object, "timings")) == 6);
+    CHECK(json_object_size(json_at(object, "timings.stages")) == 7);
+    CHECK(json_number_value(json_at(object, "timings.stages.mapping_s")) > 0);
+    CHECK(json_number_value(json_at(object, "timings.stages.unloading_s")) > 0);
+    CHECK(json_number_value(json_at(object, "timings.stages.downloading_s")) == 0);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         CHECK(json_number_value(json_at(object, numbers[i])) >= 0 && json_is_number(json_at(object, numbers[i])));
     json_decref(object);
@@ -246,7 +260,10 @@ static void stats_go_to_standard_error(void)
                                         "load ",
                                         "prefill     8 tokens",
                                         "decode      3 tokens",
-                                        "generation_config.json"};
+                                        "generation_config.json",
+                                        "stages      ",
+                                        "\n            uploading ",
+                                        "\n            unloading "};
     outcome o;
     RUN(o, NULL, "-m", MODEL, "-p", PROMPT, "--temp", "0", "-n", "4", "--seed", "7", "--stats");
     CHECK_OUTCOME(o, 0, NULL);

@@ -152,6 +152,27 @@ static void check_converted(const char *source, const char *direct)
     outcome_release(&b);
 }
 
+static double stage_of(const char *model, const char *stage)
+{
+    outcome o;
+    RUN(o, NULL, "generate", "-m", model, "--tokens", "1,2,3", "-n", "1", "--json");
+    json_t *object = json_of_text(o.out);
+    const double seconds = json_number_value(json_at(object, stage));
+    json_decref(object);
+    outcome_release(&o);
+    return seconds;
+}
+
+static void a_download_is_a_stage_of_loading(void)
+{
+    if (!begin_hub("hub-stages"))
+        return;
+    CHECK(stage_of("org/model", "timings.stages.downloading_s") > 0);
+    CHECK(stage_of("org/model", "timings.stages.downloading_s") == 0); /* it is there */
+    CHECK(stage_of("org/model", "timings.stages.resolving_s") > 0);
+    end_hub();
+}
+
 static void a_revision_or_a_file_of_a_repository_is_converted(void)
 {
     if (!begin_hub("hub-revisions"))
@@ -247,6 +268,7 @@ static void bad_names_are_refused(void)
 static const test tests[] = {
     TEST(a_model_in_the_cache_runs_by_its_name),
     TEST(a_model_in_the_cache_is_converted_by_its_name),
+    TEST(a_download_is_a_stage_of_loading),
     TEST(a_revision_or_a_file_of_a_repository_is_converted),
     TEST(a_destination_that_exists_is_refused_before_the_download),
     TEST(offline_what_is_missing_is_named),
