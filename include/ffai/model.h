@@ -109,8 +109,8 @@ FFAI_API bool ffai_model_is_end_token(const ffai_model *model, int32_t token);
 /** The listing of a checkpoint's program; text is freed with ffai_free. fusions as in ffai_model_options. */
 FFAI_API ffai_status ffai_model_listing(char **text, const char *path, const char *fusions, ffai_error *err);
 
-/** What a checkpoint is and needs, as JSON or for people, from its headers and its tokenizer. text is freed with
- * ffai_free. */
+/** What a checkpoint is and needs and whether it runs here, as JSON or for people, from its headers and its tokenizer.
+ * text is freed with ffai_free. */
 FFAI_API ffai_status ffai_model_inspect(char **text, const char *path, bool json, ffai_error *err);
 
 #ifdef __cplusplus

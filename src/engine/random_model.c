@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "engine.h"
+#include "inspect.h"
 #include "synthetic.h"
 
 typedef struct shape {
@@ -114,6 +115,23 @@ bool ffai_shape_get(ffai_shape *out, size_t i)
     if (out)
         *out = (ffai_shape){s->name, s->model_type, t.parameters, s->max_position_embeddings, s->tied};
     return true;
+}
+
+static bool has_shape(const ffai__config *c, const shape *s)
+{
+    return c->hidden_size == s->hidden_size && c->intermediate_size == s->intermediate_size &&
+           c->num_hidden_layers == s->num_hidden_layers && c->num_attention_heads == s->num_attention_heads &&
+           c->num_key_value_heads == s->num_key_value_heads && c->head_dim == s->head_dim &&
+           c->vocab_size == s->vocab_size;
+}
+
+const char *ffai__shape_of(const ffai__config *config, const char *family, bool tied)
+{
+    for (size_t i = 0; i < NUM_SHAPES; i++) {
+        if (strcmp(shapes[i].model_type, family) == 0 && shapes[i].tied == tied && has_shape(config, &shapes[i]))
+            return shapes[i].name;
+    }
+    return NULL;
 }
 
 static ffai_status find_shape(const shape **out, const char *name, ffai_error *err)

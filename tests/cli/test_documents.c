@@ -219,7 +219,8 @@ static bool same_shape(const json_t *a, const json_t *b)
     json_object_foreach((json_t *)(size_t)a, key, value)
     {
         const json_t *other = json_object_get(b, key);
-        const bool is_map = strcmp(key, "formats") == 0 || strcmp(key, "kv_bf16_by_context") == 0;
+        const bool is_map =
+            strcmp(key, "formats") == 0 || strcmp(key, "groups") == 0 || strcmp(key, "kv_bf16_by_context") == 0;
         same = check_says(other && (is_map || same_shape(value, other)), __FILE__, __LINE__, "key %s", key) && same;
     }
     return check_says(same, __FILE__, __LINE__, "the objects have different keys");

@@ -417,8 +417,14 @@ static const char *destination_left(void)
 
 /* --- describing --- */
 
+/* What is free of the machine's memory changes; it comes last. */
 static void add_and_free(digest *d, char *description)
 {
+    char *here = strstr(description, "\nhere ");
+    if (!here)
+        here = strstr(description, "\"here\":");
+    if (here)
+        *here = 0;
     add_text(d, description);
     ffai_free(description);
 }

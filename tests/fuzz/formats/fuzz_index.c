@@ -35,11 +35,10 @@ static void write_file(const char *name, const void *bytes, size_t size)
 static void write_shard(const char *name, const char *first, const char *second)
 {
     char bytes[512] = {0};
-    const int length =
-        snprintf(bytes + 8, sizeof bytes - 8,
-                 "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-                 "\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
-                 first, second);
+    const int length = snprintf(bytes + 8, sizeof bytes - 8,
+                                "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                                "\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
+                                first, second);
     bytes[0] = (char)length;
     write_file(name, bytes, 8 + (size_t)length + 2);
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 // clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
@@ -299,8 +300,83 @@ static void inspecting_names_family_formats_and_sources(void **state)
     assert_non_null(strstr(text, "\"bf16\""));
     assert_non_null(strstr(text, "\"source\": \"library\""));
     ffai_free(text);
+    assert_int_equal(ffai_model_inspect(&text, FFAI_SOURCE_DIR "/tests/golden/llama/affine-mixed", false, NULL),
+                     FFAI_OK);
+    assert_non_null(strstr(text, "variant       llama 271k\n")); /* 270,976 by hand from tools/golden/tiny.py */
+    assert_non_null(strstr(text, "  embedding   6b g64, 1 tensor,"));
+    assert_non_null(strstr(text, "  attention   4b g64, 6 tensors, "));
+    assert_non_null(strstr(text, "8b g64, 1 tensor,"));
+    assert_non_null(strstr(text, "  head        8b g32, 1 tensor,"));
+    assert_non_null(strstr(text, "  norms       bf16, 5 tensors,"));
+    ffai_free(text);
     assert_int_equal(ffai_model_inspect(&text, FFAI_SOURCE_DIR "/tests/golden/gguf/Q4_0.gguf", false, NULL), FFAI_OK);
     assert_non_null(strstr(text, "GGUF"));
+    ffai_free(text);
+}
+
+static void inspecting_tells_the_shape_and_the_rope(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    assert_int_equal(ffai_model_inspect(&text, FFAI_SOURCE_DIR "/tests/golden/llama/rope-llama3", false, NULL),
+                     FFAI_OK);
+    assert_non_null(strstr(text, "rope          llama3, theta 10000, factor 8, original_max_position_embeddings 32, "
+                                 "low_freq_factor 1, high_freq_factor 4\n"));
+    ffai_free(text);
+    assert_int_equal(ffai_model_inspect(&text, FFAI_SOURCE_DIR "/tests/golden/llama/rope-longrope", false, NULL),
+                     FFAI_OK);
+    assert_non_null(strstr(text, "long_factor of 16 numbers"));
+    ffai_free(text);
+}
+
+static uint64_t integer_after(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    if (!at)
+        fail_msg("no %s", key);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+static void inspecting_estimates_what_a_session_then_takes(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    ffai_model *model = NULL;
+    ffai_session *session = NULL;
+    uint64_t weights = 0;
+    uint64_t stores = 0;
+    uint64_t workspace = 0;
+    const ffai_session_options options = {.context = 512, .max_sequences = 1};
+    assert_int_equal(ffai_model_inspect(&text, TINY, true, NULL), FFAI_OK);
+    const char *here = strstr(text, "\"here\": {");
+    assert_non_null(strstr(here, "\"runs\": true"));
+    assert_int_equal(integer_after(here, "\"largest_context\": "), 512);
+    assert_int_equal(ffai_model_load(&model, TINY, &(ffai_model_options){.backend = "cpu"}, NULL), FFAI_OK);
+    assert_int_equal(ffai_session_open(&session, model, &options, NULL), FFAI_OK);
+    ffai_session_memory(&weights, &stores, &workspace, session);
+    assert_int_equal(integer_after(here, "\"weights\": "), weights);
+    assert_int_equal(integer_after(here, "\"stores\": "), stores);
+    assert_int_equal(integer_after(here, "\"workspace\": "), workspace);
+    assert_int_equal(integer_after(here, "\"total\": "), weights + stores + workspace);
+    ffai_session_close(session);
+    ffai_model_free(model);
+    ffai_free(text);
+}
+
+static void inspecting_says_why_a_model_does_not_run(void **state)
+{
+    (void)state;
+    char *text = NULL;
+#ifdef __aarch64__
+    setenv("FFAI_ISA", "amx", 1);
+#else
+    setenv("FFAI_ISA", "neon", 1);
+#endif
+    const ffai_status status = ffai_model_inspect(&text, TINY, false, NULL);
+    unsetenv("FFAI_ISA");
+    assert_int_equal(status, FFAI_OK);
+    assert_non_null(strstr(text, "here          does not run with cpu: "));
+    assert_non_null(strstr(text, "FFAI_ISA"));
     ffai_free(text);
 }
 
@@ -363,6 +439,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(parameters_come_from_the_first_source_that_gives_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mean_nll_is_what_the_logits_say, set_up, tear_down),
         cmocka_unit_test(inspecting_names_family_formats_and_sources),
+        cmocka_unit_test(inspecting_tells_the_shape_and_the_rope),
+        cmocka_unit_test(inspecting_estimates_what_a_session_then_takes),
+        cmocka_unit_test(inspecting_says_why_a_model_does_not_run),
         cmocka_unit_test(a_diff_of_a_backend_with_itself_departs_nowhere),
         cmocka_unit_test(loading_can_be_cancelled),
         cmocka_unit_test(loading_what_is_not_there_says_so),
