@@ -54,7 +54,8 @@ static json_t *json_of_model(const ffai_hub_model *m)
                      (json_int_t)m->unfinished_bytes, "last_used", (json_int_t)m->last_used);
 }
 
-static ffai_status print_json(output *out, const ffai_hub_model *models, size_t count, ffai_error *err)
+static ffai_status print_json(output *out, const char *cache, const ffai_hub_model *models, size_t count,
+                              ffai_error *err)
 {
     json_t *list = json_array();
     int failed = !list;
@@ -64,11 +65,13 @@ static ffai_status print_json(output *out, const ffai_hub_model *models, size_t 
         json_decref(list);
         list = NULL;
     }
-    return json_print(out, list ? json_pack("{so}", "models", list) : NULL, err);
+    return json_print(out, list ? json_pack("{ss so}", "cache", cache, "models", list) : NULL, err);
 }
 
-static void print_text(output *out, const ffai_hub_model *models, size_t count)
+static void print_text(output *out, const char *cache, const ffai_hub_model *models, size_t count)
 {
+    if (!count)
+        report_note("models: %s: holds no models", cache);
     for (size_t i = 0; i < count; i++) {
         const ffai_hub_model *m = &models[i];
         char day[32];
@@ -84,13 +87,17 @@ static void print_text(output *out, const ffai_hub_model *models, size_t count)
 static ffai_status list(output *out, const models_settings *s, ffai_error *err)
 {
     ffai_hub_model *models = NULL;
+    char *cache = NULL;
     size_t count = 0;
-    ffai_status status = ffai_hub_models(&models, &count, err);
+    ffai_status status = ffai_hub_cache_path(&cache, err);
+    if (status == FFAI_OK)
+        status = ffai_hub_models(&models, &count, err);
     if (status == FFAI_OK && s->json.given)
-        status = print_json(out, models, count, err);
+        status = print_json(out, cache, models, count, err);
     else if (status == FFAI_OK)
-        print_text(out, models, count);
+        print_text(out, cache, models, count);
     ffai_hub_models_free(models, count);
+    ffai_free(cache);
     return status;
 }
 
@@ -115,7 +122,8 @@ const command command_models = {
     .name = "models",
     .summary = "List the downloaded models, or remove what is not needed.",
     .synopsis = "[rm REPO | prune] [--json]",
-    .details = "rm removes a model. prune removes downloads that were cut short, and files that no revision has.",
+    .details = "rm removes a model. prune removes downloads and removals that were cut short,\nand files that no "
+               "revision has.",
     .options = {options, sizeof options / sizeof *options},
     .settings_size = sizeof(models_settings),
     .check = check,

@@ -62,6 +62,9 @@ FFAI_API ffai_status ffai_hub_pull(char **path, const char *name, const ffai_hub
  */
 FFAI_API ffai_status ffai_hub_find(char **path, const char *name, const ffai_hub_options *options, ffai_error *err);
 
+/** The folder of the cache, whether it exists or not. Free with ffai_free. */
+FFAI_API ffai_status ffai_hub_cache_path(char **path, ffai_error *err);
+
 /** A repository in the cache. */
 typedef struct ffai_hub_model {
     char *name;                /**< org/repo */
@@ -81,8 +84,8 @@ FFAI_API void ffai_hub_models_free(ffai_hub_model *models, size_t count);
  * there. */
 FFAI_API ffai_status ffai_hub_remove(uint64_t *freed, const char *name, ffai_error *err);
 
-/** Remove what nothing needs: downloads that were cut short and files that no revision has. One that another process
- * downloads now stays. *freed receives bytes. */
+/** Remove what nothing needs: downloads and removals that were cut short, and files that no revision has. One that
+ * another process downloads now stays. *freed receives bytes. */
 FFAI_API ffai_status ffai_hub_prune(uint64_t *freed, ffai_error *err);
 
 #ifdef __cplusplus

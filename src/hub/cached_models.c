@@ -184,11 +184,25 @@ static ffai_status look_at_model(ffai_hub_model *model, const char *folder, ffai
     return status == FFAI_OK && !model->revisions ? ffai__fail_memory(err, folder, 0) : status;
 }
 
+static const char removed_suffix[] = ".removed";
+
+/* "models--org--name.4711.removed": what is left of a model whose removal was cut short. */
+static bool is_removed(const char *folder)
+{
+    if (strncmp(folder, "models--", 8) != 0 || !ffai__hub_has_suffix(folder, removed_suffix))
+        return false;
+    const char *end = folder + strlen(folder) - (sizeof removed_suffix - 1);
+    const char *digits = end;
+    while (digits > folder && digits[-1] >= '0' && digits[-1] <= '9')
+        digits--;
+    return digits < end && digits > folder && digits[-1] == '.';
+}
+
 /* "models--org--name" -> "org/name"; NULL for another folder. */
 static ffai_status name_of(char **out, const char *folder, ffai_error *err)
 {
     ffai__repository repository = {NULL, NULL, NULL};
-    const char *rest = strncmp(folder, "models--", 8) == 0 ? folder + 8 : NULL;
+    const char *rest = strncmp(folder, "models--", 8) == 0 && !is_removed(folder) ? folder + 8 : NULL;
     const char *mark = rest ? strstr(rest, "--") : NULL;
     *out = NULL;
     if (!mark)
@@ -268,7 +282,7 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     (void)info;
     (void)kind;
     (void)place;
-    return remove(path);
+    return remove(path) != 0 && errno != ENOENT; /* another process may be removing the same */
 }
 
 static ffai_status add_bytes(void *context, const char *path, const char *name, const struct stat *info,
@@ -282,17 +296,24 @@ static ffai_status add_bytes(void *context, const char *path, const char *name, 
     return FFAI_OK;
 }
 
+static ffai_status remove_tree(const char *path, ffai_error *err)
+{
+    if (nftw(path, remove_one, DEEPEST, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_IO, "%.700s: cannot be removed: %s", path, strerror(errno));
+}
+
 /* First the folder gets a name that nobody looks for, so that no half of a model is ever found. */
 static ffai_status remove_folder(uint64_t *freed, const char *folder, ffai_error *err)
 {
     uint64_t bytes = 0;
     FFAI__TRY(walk(folder, add_bytes, &bytes, err));
-    char *beside = ffai__format("%s.%ld.removed", folder, (long)getpid());
+    char *beside = ffai__format("%s.%ld%s", folder, (long)getpid(), removed_suffix);
     if (!beside)
         return ffai__fail_memory(err, folder, 0);
-    ffai_status status = FFAI_OK;
-    if (rename(folder, beside) != 0 || nftw(beside, remove_one, DEEPEST, FTW_DEPTH | FTW_PHYS) != 0)
-        status = ffai__fail(err, FFAI_E_IO, "%.700s: cannot be removed: %s", folder, strerror(errno));
+    const ffai_status status = rename(folder, beside) == 0 ? remove_tree(beside, err)
+                                                           : ffai__fail(err, FFAI_E_IO, "%.700s: cannot be removed: %s",
+                                                                        folder, strerror(errno));
     ffai__free(beside);
     *freed = bytes;
     return status;
@@ -392,6 +413,21 @@ static ffai_status prune_model(pruning *p, const char *folder, ffai_error *err)
     return status;
 }
 
+static ffai_status prune_removed(void *context, const char *cache, const char *folder, ffai_error *err)
+{
+    uint64_t *freed = context;
+    uint64_t bytes = 0;
+    if (!is_removed(folder))
+        return FFAI_OK;
+    char *path = ffai__path_join(cache, folder);
+    ffai_status status = path ? walk(path, add_bytes, &bytes, err) : ffai__fail_memory(err, folder, 0);
+    if (status == FFAI_OK)
+        status = remove_tree(path, err);
+    ffai__free(path);
+    *freed += status == FFAI_OK ? bytes : 0;
+    return status;
+}
+
 static ffai_status prune_all(uint64_t *freed, const ffai__hub_settings *settings, const gathering *g, ffai_error *err)
 {
     *freed = 0;
@@ -417,6 +453,8 @@ ffai_status ffai_hub_prune(uint64_t *freed, ffai_error *err)
     ffai_status status = each_name(settings.cache, add_model, &g, err);
     if (status == FFAI_OK)
         status = prune_all(freed, &settings, &g, err);
+    if (status == FFAI_OK)
+        status = each_name(settings.cache, prune_removed, freed, err);
     ffai_hub_models_free(g.models, g.count);
     ffai__hub_settings_free(&settings);
     return status;

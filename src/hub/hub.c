@@ -16,6 +16,16 @@ bool ffai_hub_is_name(const char *name)
     return true;
 }
 
+ffai_status ffai_hub_cache_path(char **path, ffai_error *err)
+{
+    ffai__hub_settings settings;
+    FFAI__TRY(ffai__hub_settings_read(&settings, err));
+    *path = settings.cache;
+    settings.cache = NULL;
+    ffai__hub_settings_free(&settings);
+    return FFAI_OK;
+}
+
 /* From the cache; or, with ask and where nothing forbids it, from the hub. */
 static ffai_status bring(char **path, const ffai__repository *r, const ffai_hub_options *options, bool ask_anyway,
                          ffai_error *err)

@@ -245,6 +245,32 @@ static void the_cache_is_listed_pruned_and_emptied(void)
     RUN(o, NULL, "models", "rm", "org/tiny");
     CHECK_OUTCOME(o, 1, "is not in the cache");
     outcome_release(&o);
+    RUN(o, NULL, "models");
+    CHECK_OUTCOME(o, 0, "holds no models");
+    CHECK(o.out_size == 0 && strstr(o.err, cache));
+    outcome_release(&o);
+}
+
+static void a_removal_that_was_cut_short_is_no_model_and_is_pruned(void)
+{
+    outcome o;
+    make_cache("hub-half-removed");
+    make("models--org--half.4711.removed");
+    make("models--org--half.4711.removed/blobs");
+    write_file("models--org--half.4711.removed/blobs/0001", "left");
+    make("models--org--was.removed");
+    RUN(o, NULL, "models");
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "org/tiny") && strstr(o.out, "org/was.removed") && !strstr(o.out, "org/half"));
+    outcome_release(&o);
+    RUN(o, NULL, "models", "prune");
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome_release(&o);
+    char path[1024];
+    snprintf(path, sizeof path, "%s/models--org--half.4711.removed", cache);
+    CHECK(access(path, F_OK) != 0);
+    snprintf(path, sizeof path, "%s/models--org--was.removed", cache);
+    CHECK(access(path, F_OK) == 0);
 }
 
 static void bad_names_are_refused(void)
@@ -273,6 +299,7 @@ static const test tests[] = {
     TEST(a_destination_that_exists_is_refused_before_the_download),
     TEST(offline_what_is_missing_is_named),
     TEST(the_cache_is_listed_pruned_and_emptied),
+    TEST(a_removal_that_was_cut_short_is_no_model_and_is_pruned),
     TEST(bad_names_are_refused),
 };
 extern const suite suite_hub;
