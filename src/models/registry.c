@@ -20,6 +20,7 @@ const ffai__name_alias ffai__decoder_aliases[] = {
     {"model.", "language_model.model."},
     {"model.", "model.language_model."},
     {"model.", "model.text_model."},
+    {"model.", "language_model."},
     {"lm_head.", "language_model.lm_head."},
     {"model.layers.", "transformer.h."},
     {"model.", ""},

@@ -83,6 +83,69 @@ static void no_byte_of_an_encoder_is_read(void **state)
     ffai_model_free(model);
 }
 
+/* The text file with its tensors under another prefix, which is no longer: spaces take the rest of the header. */
+static void write_with_prefix(const char *prefix)
+{
+    static const char from[] = "\"model.language_model.";
+    char path[512];
+    char *bytes = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s", LLAVA, text_file);
+    assert_int_equal(ffai__file_read(&bytes, &size, path, 1u << 20, NULL), FFAI_OK);
+    const size_t header = 8 + (size_t)(uint8_t)bytes[0] + ((size_t)(uint8_t)bytes[1] << 8);
+    size_t to = 8;
+    for (size_t at = 8; at < header;) {
+        if (memcmp(bytes + at, from, sizeof from - 1) != 0) {
+            bytes[to++] = bytes[at++];
+            continue;
+        }
+        bytes[to++] = '"';
+        memcpy(bytes + to, prefix, strlen(prefix));
+        to += strlen(prefix);
+        at += sizeof from - 1;
+    }
+    memset(bytes + to, ' ', header - to);
+    write_file(text_file, bytes, size);
+    ffai_free(bytes);
+}
+
+static void first_logits(float logits[8], const char *path)
+{
+    ffai_model *model = NULL;
+    ffai_session *session = NULL;
+    ffai_sequence sequence = 0;
+    const float *all = NULL;
+    ffai_error err = FFAI_ERROR_INIT;
+    const ffai_row row = {7, 0, true, NULL};
+    const ffai_model_options options = {.backend = "cpu", .threads = 1, .without_tokenizer = true};
+    if (ffai_model_load(&model, path, &options, &err) != FFAI_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(ffai_session_open(&session, model, NULL, NULL), FFAI_OK);
+    assert_int_equal(ffai_sequence_open(&sequence, session, NULL), FFAI_OK);
+    assert_int_equal(sequence, row.sequence);
+    assert_int_equal(ffai_forward(&all, session, &row, 1, NULL), FFAI_OK);
+    memcpy(logits, all, 8 * sizeof *logits);
+    ffai_session_close(session);
+    ffai_model_free(model);
+}
+
+/* As transformers writes them, and mlx-vlm. */
+static void text_models_have_their_names_in_several_places(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"model.text_model.", "language_model.model.", "language_model."};
+    float expected[8];
+    first_logits(expected, LLAVA);
+    copy_file(LLAVA, "config.json");
+    copy_file(LLAVA, vision_file);
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        float logits[8];
+        write_with_prefix(prefixes[i]);
+        first_logits(logits, folder);
+        assert_memory_equal(logits, expected, sizeof expected);
+    }
+}
+
 static void an_encoder_is_no_part_of_the_memory_that_is_needed(void **state)
 {
     (void)state;
@@ -173,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         /* first: cmocka puts its own handlers of signals in before every test, ours goes in with the first mapping */
         IN_FOLDER(no_byte_of_an_encoder_is_read),
+        IN_FOLDER(text_models_have_their_names_in_several_places),
         cmocka_unit_test(an_encoder_is_no_part_of_the_memory_that_is_needed),
         cmocka_unit_test(inspecting_declares_what_is_skipped),
         cmocka_unit_test(wanting_images_is_refused_by_name),
