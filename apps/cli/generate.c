@@ -21,7 +21,7 @@ typedef struct generate_settings {
     session_settings session;
     setting raw, system, max_tokens, ignore_eos;
     setting temperature, top_p, top_k, min_p, repeat_penalty, presence_penalty, seed;
-    setting json, stats;
+    setting prewarm, json, stats;
 } generate_settings;
 
 #define AT(field) offsetof(generate_settings, field)
@@ -38,6 +38,7 @@ static const option options[] = {
     COMPUTE_OPTIONS,
     CONTEXT_OPTION(1, "tokens that are read: the prompt and all but the last of the continuation"),
     KV_OPTION,
+    SWITCH("prewarm", prewarm, "take a step of each kind and size first, so that the prompt pays for nothing"),
     HEADING("Continuation (defaults: the model's own, see ffai inspect)"),
     RANGE(OPTION_INTEGER, 'n', "max-tokens", "N", 0, 1e9, max_tokens, "tokens to generate at most"),
     {.kind = OPTION_NUMBER,
@@ -149,7 +150,11 @@ static int32_t choose_step_size(const run_state *r)
 static ffai_status open_session(run_state *r, ffai_error *err)
 {
     ffai_session_options opening = {
-        .max_sequences = 1, .kv_format = kv_format(&r->settings->session), .keep_going = keep_going};
+        .max_sequences = 1,
+        .kv_format = kv_format(&r->settings->session),
+        .prewarm = r->settings->prewarm.given,
+        .keep_going = keep_going,
+    };
     ffai_status status = choose_context(&opening.context, r, err);
     opening.max_rows = choose_step_size(r);
     if (status == FFAI_OK)

@@ -31,15 +31,21 @@ static void enter(timeline *t, ffai_load_stage stage)
 /* Weights take most of the time there is. */
 static double fraction_of(const ffai_load_event *event)
 {
-    return event->stage < FFAI_LOAD_UPLOADING ? 0 : event->stage > FFAI_LOAD_UPLOADING ? 1 : event->fraction;
+    if (event->stage == FFAI_LOAD_UPLOADING || event->stage == FFAI_LOAD_WARMING)
+        return event->fraction;
+    return event->stage < FFAI_LOAD_UPLOADING ? 0 : 1;
 }
 
 bool timeline_on_event(void *context, const ffai_load_event *event)
 {
     timeline *t = context;
+    if (event->stage == FFAI_LOAD_WARMING && t->stage != FFAI_LOAD_WARMING)
+        progress_begin(&t->progress, "warming up");
     enter(t, event->stage);
     if (event->stage < FFAI_LOAD_READY)
         progress_show(&t->progress, fraction_of(event));
+    else
+        progress_end(&t->progress);
     return !interrupted();
 }
 
@@ -52,7 +58,7 @@ void timeline_end(timeline *t)
 double timeline_load_seconds(const timeline *t)
 {
     double sum = 0;
-    for (int i = FFAI_LOAD_MAPPING; i < FFAI_LOAD_READY; i++)
+    for (int i = FFAI_LOAD_MAPPING; i <= FFAI_LOAD_TOKENIZER; i++)
         sum += t->seconds[i];
     return sum;
 }

@@ -24,7 +24,7 @@ bool timeline_on_event(void *context, const ffai_load_event *event);
 /* Loading is over, or has failed. */
 void timeline_end(timeline *t);
 
-/* Seconds from the first file opened to a model that is ready. */
+/* Seconds from the first file opened to a model that is ready, before any session. */
 double timeline_load_seconds(const timeline *t);
 /* {"resolving_s": …, …}; NULL if memory is short. */
 json_t *json_of_timeline(const timeline *t);

@@ -27,6 +27,8 @@ typedef struct ffai_session_options {
     int32_t max_rows;      /**< of one step; 0: the model's prefill_step_size */
     int32_t max_outputs;   /**< output rows of one step; 0: max_sequences */
     ffai_kv_format kv_format;
+    bool prewarm; /**< take a step of each kind and size before this one is handed out, so that the first of its own
+                       pays for nothing; none of them leaves a trace. The model's on_event hears of it and can end it */
     /** Asked between the parts of a step, on the thread that submitted it, some hundred times; false ends the step with
         FFAI_E_CANCELLED. NULL: yes. */
     bool (*keep_going)(void *context);

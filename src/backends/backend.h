@@ -40,14 +40,15 @@ typedef enum ffai__activations {
     FFAI__ACTIVATIONS_BF16,    /* with bf16 weights they may be rounded to bf16; with others as FINE, but on devices */
 } ffai__activations;
 
+/* How far something is, from 0 to 1; false stops it with FFAI_E_CANCELLED. */
+typedef bool ffai__progress(void *context, double done);
+
 typedef struct ffai__plan_options {
     int device;  /* which of the backend's devices, from 0 */
     int threads; /* 0: as the tuning says, and if that does not, one for each physical core this process may use */
     const ffai__tuning *tuning; /* NULL: the usual values */
     ffai__activations activations;
-    /* Called between parts of the work with what is done of it, from 0 to 1; false stops with
-     * FFAI_E_CANCELLED. May be NULL. */
-    bool (*progress)(void *context, double done);
+    ffai__progress *progress; /* called between parts of the work; may be NULL */
     void *progress_context;
 } ffai__plan_options;
 
@@ -123,6 +124,10 @@ struct ffai__backend {
      * positions are undefined. A step that fails has no results; where ahead is not 0, those of the steps before it
      * are still there. */
     ffai_status (*step)(ffai__run *run, const ffai__step *step, ffai_error *err);
+    /* Take steps of every size and kind for which the first one makes or touches something, so that no later one does;
+     * before the run's first step, which finds it as it was opened. A run in which this failed can be closed and
+     * nothing else. NULL: nothing is made by steps. */
+    ffai_status (*warm)(ffai__run *run, ffai__progress *progress, void *context, ffai_error *err);
     /* Read the weights once as a step does, all threads their own share, and compute nothing: bytes a second. NULL for
      * a backend that keeps none, or cannot. */
     double (*read_weights)(ffai__run *run);

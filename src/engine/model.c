@@ -133,7 +133,8 @@ const char *ffai_load_stage_name(ffai_load_stage stage)
         [FFAI_LOAD_RESOLVING] = "resolving", [FFAI_LOAD_DOWNLOADING] = "downloading",
         [FFAI_LOAD_MAPPING] = "mapping",     [FFAI_LOAD_PLANNING] = "planning",
         [FFAI_LOAD_UPLOADING] = "uploading", [FFAI_LOAD_TOKENIZER] = "tokenizer",
-        [FFAI_LOAD_READY] = "ready",         [FFAI_LOAD_UNLOADING] = "unloading",
+        [FFAI_LOAD_WARMING] = "warming",     [FFAI_LOAD_READY] = "ready",
+        [FFAI_LOAD_UNLOADING] = "unloading",
     };
     return (unsigned)stage < FFAI_LOAD_STAGES ? names[stage] : "unknown";
 }

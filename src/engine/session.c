@@ -96,13 +96,31 @@ static bool allocate_step(ffai_session *s)
     return s->tokens && s->positions && s->sequence_of_row && s->output_rows && s->step_sequences && s->draws;
 }
 
+static bool report_warming(void *model, double fraction)
+{
+    return ffai__report(&((const ffai_model *)model)->reporter, FFAI_LOAD_WARMING, fraction);
+}
+
+static ffai_status warm_up(ffai_session *s, ffai_error *err)
+{
+    const ffai__backend *backend = s->model->backend;
+    if (!backend->warm)
+        return FFAI_OK;
+    FFAI__TRY(backend->warm(s->run, report_warming, s->model, err));
+    FFAI__TRY(ffai__checkpoint_check(s->model->checkpoint, err));
+    if (ffai__report(&s->model->reporter, FFAI_LOAD_READY, 1))
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_CANCELLED, "session: cancelled");
+}
+
 static ffai_status open_parts(ffai_session *s, const ffai_session_options *options, ffai_error *err)
 {
     s->num_groups = s->model->program->num_groups;
     FFAI__TRY(choose_options(s, options, err));
     if (!allocate_tables(s) || !allocate_pages(s) || !allocate_step(s))
         return ffai__fail_memory(err, "a session's tables", s->options.num_pages * sizeof(ffai__page_ref));
-    return s->model->backend->open(&s->run, s->model->plan, &s->options, err);
+    FFAI__TRY(s->model->backend->open(&s->run, s->model->plan, &s->options, err));
+    return options->prewarm ? warm_up(s, err) : FFAI_OK;
 }
 
 static ffai_status open_session(ffai_session **out, ffai_model *model, const ffai_session_options *options,

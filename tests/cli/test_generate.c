@@ -134,6 +134,7 @@ static void the_json_object_has_the_contracts_keys(void)
                                           "timings.stages.planning_s",
                                           "timings.stages.uploading_s",
                                           "timings.stages.tokenizer_s",
+                                          "timings.stages.warming_s",
                                           "timings.stages.unloading_s"};
     outcome o;
     RUN(o, NULL, "-m", MODEL, "-p", PROMPT, "--temp", "0", "-n", "4", "--json", "--seed", "9223372036854775807");
@@ -147,7 +148,7 @@ static void the_json_object_has_the_contracts_keys(void)
     CHECK(json_is_text(json_at(object, "backend"), "cpu"));
     CHECK(json_integer_value(json_at(object, "seed")) == 9223372036854775807);
     CHECK(json_object_size(json_at(object, "timings")) == 6);
-    CHECK(json_object_size(json_at(object, "timings.stages")) == 7);
+    CHECK(json_object_size(json_at(object, "timings.stages")) == 8);
     CHECK(json_number_value(json_at(object, "timings.stages.mapping_s")) > 0);
     CHECK(json_number_value(json_at(object, "timings.stages.unloading_s")) > 0);
     CHECK(json_number_value(json_at(object, "timings.stages.downloading_s")) == 0);

@@ -49,6 +49,7 @@ complete -c ffai -n $generating -l repeat-penalty -x -d 'Make tokens seen less l
 complete -c ffai -n $generating -l presence-penalty -x -d 'Taken off tokens seen'
 complete -c ffai -n $generating -l seed -x -d 'Fixes the draws'
 complete -c ffai -n $generating -l ignore-eos -d 'Go on past end tokens'
+complete -c ffai -n $generating -l prewarm -d 'Take a step of each kind and size first'
 complete -c ffai -n $generating -l stats -d 'Times, rates, memory and parameters'
 complete -c ffai -n "$generating; or __fish_seen_subcommand_from pull models inspect convert perplexity bench tune devices" -l json -d 'One JSON object'
 

@@ -7,6 +7,9 @@
 #include "alloc.h"
 #include "results.h"
 #include "step_check.h"
+#include "warm.h"
+
+enum { WARM_ROWS = 2 * FFAI__FEW_ROWS };
 
 static void cpu_unload(ffai__plan *base)
 {
@@ -317,6 +320,40 @@ static ffai_status cpu_step(ffai__run *base, const ffai__step *step, ffai_error 
     return FFAI_OK;
 }
 
+/* As the run was opened; only the workspace keeps the memory that steps have touched. */
+static void forget_steps(ffai__cpu_run *run)
+{
+    for (size_t g = 0; g < run->program->num_groups; g++)
+        ffai__region_forget(&run->pages[g]);
+    for (int64_t slot = 0, rows = WARM_ROWS; rows > 0 && slot < run->options.max_sequences; slot++) {
+        const size_t tokens = (size_t)(rows < run->options.max_context ? rows : run->options.max_context) + 1;
+        memset(ffai__cpu_history(run, (int32_t)slot), 0, tokens * sizeof *run->history);
+        rows -= run->options.max_context;
+    }
+    memset(run->ids, 0, (size_t)run->options.max_outputs * sizeof *run->ids);
+    memset(run->slot_steps, 0, (size_t)run->options.max_sequences * sizeof *run->slot_steps);
+    memset(run->base.steps, 0, sizeof run->base.steps);
+    run->num_steps = 0;
+}
+
+/* One row and many go different ways. A whole prompt's worth of rows would cost what the prompt does, and save a
+ * millisecond of page faults. */
+static ffai_status cpu_warm(ffai__run *base, ffai__progress *progress, void *context, ffai_error *err)
+{
+    ffai__cpu_run *run = (ffai__cpu_run *)base;
+    const int32_t many = run->options.max_rows < WARM_ROWS ? run->options.max_rows : WARM_ROWS;
+    const ffai__warm steps[] = {{many, run->options.max_outputs, true}, {1, 1, true}, {1, 1, false}};
+    enum { STEPS = sizeof steps / sizeof *steps };
+    ffai_status status = FFAI_OK;
+    for (int i = 0; status == FFAI_OK && i < STEPS; i++) {
+        if (!progress(context, (double)i / STEPS))
+            return ffai__fail(err, FFAI_E_CANCELLED, "warming up was cancelled");
+        status = ffai__warm_step(base, &run->options, &steps[i], err);
+    }
+    forget_steps(run);
+    return status;
+}
+
 static float *value_data(const ffai__cpu_run *run, ffai__value value)
 {
     return (float *)(void *)(run->workspace.data + run->values[value].offset);
@@ -372,6 +409,7 @@ const ffai__backend ffai__backend_cpu = {
     .close = cpu_close,
     .memory = cpu_memory,
     .step = cpu_step,
+    .warm = cpu_warm,
     .collect = cpu_collect,
     .read = cpu_read,
     .copy_page = cpu_copy_page,

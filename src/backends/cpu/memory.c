@@ -37,6 +37,12 @@ void ffai__region_release(ffai__region *region)
     *region = (ffai__region){NULL, 0};
 }
 
+void ffai__region_forget(const ffai__region *region)
+{
+    if (region->data && madvise(region->data, (size_t)region->bytes, MADV_DONTNEED) != 0)
+        memset(region->data, 0, (size_t)region->bytes);
+}
+
 static uintptr_t least(uintptr_t a, uintptr_t b)
 {
     return a < b ? a : b;

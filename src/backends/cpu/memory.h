@@ -22,6 +22,8 @@ typedef struct ffai__region {
 ffai_status ffai__region_reserve(ffai__region *region, uint64_t bytes, ffai__region_kind kind, const char *what,
                                  ffai_error *err);
 void ffai__region_release(ffai__region *region);
+/* Its bytes are zeros again and take no memory. */
+void ffai__region_forget(const ffai__region *region);
 
 /* The process's read-only mappings of files, at the time they were looked up. */
 typedef struct ffai__file_ranges {

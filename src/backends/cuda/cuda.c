@@ -13,6 +13,7 @@
 #include "sample.h"
 #include "step_check.h"
 #include "stores.h"
+#include "warm.h"
 
 static ffai_status check(const ffai__cuda_opened *opened, ffai__cuda_result result, const char *what, ffai_error *err)
 {
@@ -310,6 +311,47 @@ static ffai_status cuda_step(ffai__run *base, const ffai__step *step, ffai_error
     return FFAI_OK;
 }
 
+/* --- warming up --- */
+
+/* Everything as the run was opened, but for the graphs. */
+static ffai_status forget_steps(ffai__cuda_run *run, ffai_error *err)
+{
+    memset(run->base.steps, 0, sizeof run->base.steps);
+    memset(run->numbers, 0, sizeof run->numbers);
+    run->number = 0;
+    ffai__cuda_message_lost(run);
+    FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
+    ffai_status status = fill_memory(run, err);
+    if (status == FFAI_OK)
+        status = copy_frequencies(run, err);
+    ffai__cuda_leave(&run->plan->opened);
+    return status;
+}
+
+/* Whether a step can be of the class: it has no more output rows than rows, so that of classes with more of these the
+ * one for its number of rows is the last. */
+static bool is_reached(const ffai__cuda_run *run, const ffai__cuda_class *class)
+{
+    return class->outputs <= class->rows || class->rows == run->options.max_rows;
+}
+
+/* A step for each graph that any step would need. */
+static ffai_status cuda_warm(ffai__run *base, ffai__progress *progress, void *context, ffai_error *err)
+{
+    ffai__cuda_run *run = (ffai__cuda_run *)base;
+    for (size_t i = 0; i < run->num_classes; i++) {
+        const ffai__cuda_class *class = &run->classes[i];
+        const ffai__warm warm = {class->rows, class->outputs, class->greedy};
+        if (!progress(context, (double)i / (double)run->num_classes))
+            return ffai__fail(err, FFAI_E_CANCELLED, "warming up was cancelled");
+        if (!class->graph && is_reached(run, class))
+            FFAI__TRY(ffai__warm_step(base, &run->options, &warm, err));
+    }
+    return forget_steps(run, err);
+}
+
+/* --- results --- */
+
 static ffai_status copy_out(const ffai__cuda_run *run, float *to, ffai__value value, size_t floats, ffai_error *err)
 {
     const ffai__cuda_opened *opened = &run->plan->opened;
@@ -420,6 +462,7 @@ const ffai__backend ffai__backend_cuda = {
     .close = cuda_close,
     .memory = cuda_memory,
     .step = cuda_step,
+    .warm = cuda_warm,
     .collect = cuda_collect,
     .read = cuda_read,
     .copy_page = cuda_copy_page,
