@@ -181,6 +181,16 @@ static ffai_status generate_in_a_new_session(digest *d, ffai_error *err)
     return in_a_new_session(d, generate_and_fork, err);
 }
 
+static ffai_status warm_up(digest *d, ffai_error *err)
+{
+    static const ffai_session_options options = {.context = 96, .max_sequences = 3, .max_rows = 4, .prewarm = true};
+    ffai_session *s = NULL;
+    FFAI__TRY(ffai_session_open(&s, model, &options, err));
+    const ffai_status status = generate_and_fork(d, s, err);
+    ffai_session_close(s);
+    return status;
+}
+
 static bool open_everything(ffai_error *err)
 {
     return load_model(err) && open_session(&session, err) == FFAI_OK &&
@@ -445,6 +455,20 @@ static ffai_status inspect_as_json(digest *d, ffai_error *err)
     return FFAI_OK;
 }
 
+static ffai_status estimate(digest *d, ffai_error *err)
+{
+    static const ffai_model_options options = {.threads = 1};
+    static const int64_t contexts[] = {0, 100};
+    ffai_memory_estimate estimated[2];
+    FFAI__TRY(ffai_model_estimate(estimated, contexts, 2, MIXED, &options, NULL, err));
+    for (int i = 0; i < 2; i++) {
+        add(d, &estimated[i].context, sizeof estimated[i].context);
+        add(d, &estimated[i].weights, sizeof estimated[i].weights);
+        add(d, &estimated[i].workspace, sizeof estimated[i].workspace);
+    }
+    return FFAI_OK;
+}
+
 static ffai_status list(digest *d, ffai_error *err)
 {
     char *description = NULL;
@@ -512,6 +536,7 @@ const scenario scenarios[] = {
     {.name = "load_on_device", .run = load_on_device},
 #endif
     {.name = "generate", .set_up = load_model, .run = generate_in_a_new_session, .tear_down = free_model},
+    {.name = "warm_up", .set_up = load_model, .run = warm_up, .tear_down = free_model},
     {.name = "generate_again", .set_up = open_everything, .run = generate_again, .tear_down = close_everything},
     {.name = "tokenize_byte_level", .run = tokenize_byte_level},
     {.name = "tokenize_from_gguf", .run = tokenize_from_gguf},
@@ -548,6 +573,7 @@ const scenario scenarios[] = {
     {.name = "find", .set_up = hub_begin_pulled, .run = hub_find, .tear_down = hub_end},
     {.name = "list_hub", .set_up = hub_begin_pulled, .run = hub_list, .tear_down = hub_end},
     {.name = "prune_hub", .set_up = hub_begin_pulled, .run = hub_prune, .tear_down = hub_end, .left_behind = hub_left},
+    {.name = "estimate", .run = estimate},
     {.name = "inspect", .run = inspect},
     {.name = "inspect_as_json", .run = inspect_as_json},
     {.name = "list", .run = list},

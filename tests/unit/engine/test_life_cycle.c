@@ -58,7 +58,7 @@ typedef struct {
 
 static void begin(reading *r, ffai_model *model)
 {
-    const ffai_session_options options = {.context = CONTEXT, .max_rows = CHUNK};
+    const ffai_session_options options = {.context = CONTEXT, .max_rows = CHUNK, .prewarm = true};
     ffai_model_info info;
     ffai_model_get_info(&info, model);
     *r = (reading){.error = FFAI_ERROR_INIT, .vocab_size = (size_t)info.vocab_size};
@@ -160,16 +160,43 @@ static bool is_there(const char *backend)
     return strcmp(backend, "cuda") != 0 || ffai__cuda_usable(0, &err) == FFAI_OK;
 }
 
-static void check_that_all_is_given_back(const char *backend)
+static void read_and_free(const char *path, const char *backend)
+{
+    free(read_alone(path, backend));
+}
+
+static bool stop_amid_weights(void *context, const ffai_load_event *event)
+{
+    (void)context;
+    return event->stage != FFAI_LOAD_UPLOADING || event->fraction == 0;
+}
+
+static void stop_loading(const char *path, const char *backend)
+{
+    const ffai_model_options options = {.backend = backend, .threads = 2, .on_event = stop_amid_weights};
+    ffai_model *model = NULL;
+    assert_int_equal(ffai_model_load(&model, path, &options, NULL), FFAI_E_CANCELLED);
+}
+
+static void refuse_a_session(const char *path, const char *backend)
+{
+    const ffai_session_options options = {.context = 1000000000, .max_sequences = 4096};
+    ffai_model *model = load(path, backend);
+    ffai_session *session = NULL;
+    assert_int_equal(ffai_session_open(&session, model, &options, NULL), FFAI_E_MEMORY);
+    ffai_model_free(model);
+}
+
+static void check_that_all_is_given_back(const char *backend, void (*live)(const char *path, const char *backend))
 {
     enum { ROUNDS = 6, MAPPED = 64 << 10 };
     const long long heap = getenv("GLIBC_TUNABLES") ? 1 << 10 : 256 << 10;
     const long threads = look().threads;
     for (int i = 0; i < 2; i++) /* libraries, arenas and stacks of threads stay */
-        free(read_alone(families[i], backend));
+        live(families[i], backend);
     const possessions before = look_when_quiet(threads);
     for (int i = 0; i < ROUNDS; i++)
-        free(read_alone(families[i % 2], backend));
+        live(families[i % 2], backend);
     const possessions after = look_when_quiet(threads);
     assert_int_equal(before.threads, threads);
     assert_int_equal(after.threads, threads);
@@ -182,21 +209,33 @@ static void check_that_all_is_given_back(const char *backend)
 static void loading_and_freeing_gives_everything_back(void **state)
 {
     (void)state;
-    check_that_all_is_given_back("ref");
-    check_that_all_is_given_back("cpu");
+    check_that_all_is_given_back("ref", read_and_free);
+    check_that_all_is_given_back("cpu", read_and_free);
+}
+
+static void what_was_stopped_or_refused_gives_everything_back(void **state)
+{
+    (void)state;
+    check_that_all_is_given_back("cpu", stop_loading);
+    check_that_all_is_given_back("ref", refuse_a_session);
+    check_that_all_is_given_back("cpu", refuse_a_session);
 }
 
 static void a_device_gets_everything_back(void **state)
 {
     (void)state;
+    static void (*const lives[])(const char *path, const char *backend) = {read_and_free, stop_loading,
+                                                                           refuse_a_session};
     if (!is_there("cuda"))
         skip();
-    check_that_all_is_given_back("cuda");
-    assert_int_equal(stub_device_bytes(), 0);
-    assert_int_equal(stub_pinned_bytes(), 0);
-    assert_int_equal(stub_open_objects(), 0);
-    assert_int_equal(stub_pushed_contexts(), 0);
-    assert_int_equal(stub_open_contexts(), 0);
+    for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
+        check_that_all_is_given_back("cuda", lives[i]);
+        assert_int_equal(stub_device_bytes(), 0);
+        assert_int_equal(stub_pinned_bytes(), 0);
+        assert_int_equal(stub_open_objects(), 0);
+        assert_int_equal(stub_pushed_contexts(), 0);
+        assert_int_equal(stub_open_contexts(), 0);
+    }
 }
 
 /* --- two models --- */
@@ -218,12 +257,13 @@ static void read_at_once(reading readings[2])
     pthread_join(thread, NULL);
 }
 
-static void check_two_models(const char *backend, void (*read)(reading readings[2]), int freed_first)
+/* One of each family, each on a backend of its own or both on one. */
+static void check_two_models(const char *const backends[2], void (*read)(reading readings[2]), int freed_first)
 {
     ffai_model *models[2];
     reading readings[2];
     for (int i = 0; i < 2; i++)
-        models[i] = load(families[i], backend);
+        models[i] = load(families[i], backends[i]);
     for (int i = 0; i < 2; i++)
         begin(&readings[i], models[i]);
     read(readings);
@@ -237,7 +277,7 @@ static void check_two_models(const char *backend, void (*read)(reading readings[
     end(&later);
     ffai_model_free(models[!freed_first]);
     for (int i = 0; i < 2; i++) {
-        float *alone = read_alone(families[i], backend);
+        float *alone = read_alone(families[i], backends[i]);
         assert_memory_equal(readings[i].logits, alone, readings[i].vocab_size * sizeof *alone);
         if (i != freed_first)
             assert_memory_equal(later.logits, alone, later.vocab_size * sizeof *alone);
@@ -250,9 +290,11 @@ static void check_two_models(const char *backend, void (*read)(reading readings[
 static void two_models_know_nothing_of_each_other(void **state)
 {
     (void)state;
-    static const char *const backends[] = {"ref", "cpu", "cuda"};
+    static const char *const backends[][2] = {{"ref", "ref"}, {"cpu", "cpu"},  {"cuda", "cuda"},
+                                              {"cpu", "ref"}, {"cpu", "cuda"}, {"cuda", "cpu"}};
     for (size_t b = 0; b < sizeof backends / sizeof *backends; b++) {
-        for (int freed_first = 0; is_there(backends[b]) && freed_first < 2; freed_first++) {
+        const bool there = is_there(backends[b][0]) && is_there(backends[b][1]);
+        for (int freed_first = 0; there && freed_first < 2; freed_first++) {
             check_two_models(backends[b], read_in_turn, freed_first);
             check_two_models(backends[b], read_at_once, freed_first);
         }
@@ -274,6 +316,7 @@ int main(void)
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loading_and_freeing_gives_everything_back),
+        cmocka_unit_test(what_was_stopped_or_refused_gives_everything_back),
         cmocka_unit_test(a_device_gets_everything_back),
         cmocka_unit_test(two_models_know_nothing_of_each_other),
     };
