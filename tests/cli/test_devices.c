@@ -141,6 +141,11 @@ static void a_driver_that_fails_leaves_the_processor(void)
     CHECK(json_is_text(json_at(object, "backend"), "cpu"));
     json_decref(object);
     outcome_release(&o);
+    RUN(o, NULL, "inspect", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "runs with cpu (cuda: starting the driver: unknown error") &&
+          strstr(o.out, "cuda        cannot be used: starting the driver: unknown error"));
+    outcome_release(&o);
     RUN(o, NULL, "diff", "-m", MODEL, "--backend", "cpu", "--against", "cuda");
     CHECK_OUTCOME(o, 1, "cuda: starting the driver: unknown error");
     CHECK(o.out_size == 0); /* before anything is computed */

@@ -447,6 +447,77 @@ static void perplexity_has_windows(void)
     outcome_release(&o);
 }
 
+/* Of one layer, with an embedding of four terabytes that take no room on the disk. False: the disk won't have it. */
+static bool write_huge_model(const char *folder)
+{
+    enum { HIDDEN = 131072 };
+    static const struct {
+        const char *name;
+        uint64_t rows;
+    } tensors[] = {{"embed_tokens", 16777216},        {"norm", 0},
+                   {"layers.0.input_layernorm", 0},   {"layers.0.post_attention_layernorm", 0},
+                   {"layers.0.self_attn.q_proj", 64}, {"layers.0.self_attn.k_proj", 64},
+                   {"layers.0.self_attn.v_proj", 64}, {"layers.0.mlp.gate_proj", 64},
+                   {"layers.0.mlp.up_proj", 64},      {"layers.0.self_attn.o_proj", 64},
+                   {"layers.0.mlp.down_proj", 64}};
+    enum { TENSORS = sizeof tensors / sizeof tensors[0], ACROSS = TENSORS - 2 };
+    char path[512], header[4096] = "{";
+    uint64_t end = 0;
+    for (size_t i = 0, length = 1; i < TENSORS; i++) {
+        char shape[64];
+        const uint64_t begin = end;
+        const unsigned long long rows = tensors[i].rows;
+        if (!rows)
+            snprintf(shape, sizeof shape, "[%d]", HIDDEN);
+        else if (i < ACROSS)
+            snprintf(shape, sizeof shape, "[%llu,%d]", rows, HIDDEN);
+        else
+            snprintf(shape, sizeof shape, "[%d,%llu]", HIDDEN, rows);
+        end += 2 * (rows ? rows : 1) * HIDDEN;
+        length +=
+            (size_t)snprintf(header + length, sizeof header - length,
+                             "%s\"model.%s.weight\":{\"dtype\":\"BF16\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}",
+                             i ? "," : "", tensors[i].name, shape, (unsigned long long)begin, (unsigned long long)end);
+    }
+    strcat(header, "}");
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    FILE *config = fopen(path, "w");
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    FILE *model = fopen(path, "w");
+    const uint64_t length = strlen(header);
+    if (CHECK(config && model)) {
+        fprintf(config,
+                "{\"model_type\":\"llama\",\"hidden_size\":%d,\"intermediate_size\":64,\"num_hidden_layers\":1,"
+                "\"num_attention_heads\":2,\"head_dim\":32,\"vocab_size\":16777216,\"tie_word_embeddings\":true}",
+                HIDDEN);
+        fwrite(&length, 1, sizeof length, model);
+        fputs(header, model);
+        fflush(model);
+    }
+    const bool sparse = model && ftruncate(fileno(model), (off_t)(8 + length + end)) == 0;
+    if (config)
+        fclose(config);
+    if (model)
+        fclose(model);
+    return sparse;
+}
+
+static void a_model_that_memory_cannot_hold_is_inspected_all_the_same(void)
+{
+    outcome o;
+    const char *folder = scratch("huge-model");
+    if (!write_huge_model(folder)) {
+        skip("the disk takes no file of four terabytes");
+        return;
+    }
+    RUN(o, NULL, "inspect", folder);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "variant       llama 2199.1B\n") && strstr(o.out, "does not run with cpu: weights take 4398."));
+    CHECK(strstr(o.out, "too much") && strstr(o.out, "enough for a context of 0"));
+    outcome_release(&o);
+}
+
 static void inspect_takes_its_model_in_both_ways(void)
 {
     outcome bare, flag;
@@ -498,6 +569,7 @@ static const test tests[] = {
     TEST(a_conversion_replaces_nothing_without_force),
     TEST(a_conversion_that_fails_leaves_nothing),
     TEST(a_checkpoint_is_inspected_for_people_and_as_json),
+    TEST(a_model_that_memory_cannot_hold_is_inspected_all_the_same),
     TEST(inspect_takes_its_model_in_both_ways),
     TEST(the_listing_follows_the_fusions),
     TEST(two_backends_agree_within_the_tolerance),
