@@ -38,6 +38,11 @@
     extern __shared__ __align__(128) uint8_t dynamic_shared[];                                                         \
     Type *name = reinterpret_cast<Type *>(dynamic_shared)
 
+/* The same on a boundary for multiply_group. */
+#define PRODUCT_SHARED(name)                                                                                           \
+    extern __shared__ __align__(1024) uint8_t product_shared[];                                                        \
+    uint8_t *name = product_shared
+
 #define DEVICE        static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
 
@@ -334,6 +339,12 @@ DEVICE float max_or_nan(float a, float b)
 #endif
 }
 
+/* The warp's number in its block, which the compiler knows to be the same for all lanes. */
+DEVICE int warp_of_block()
+{
+    return __shfl_sync(~0u, (int)(threadIdx.x / 32), 0);
+}
+
 /* Products of a group of four warps, whose first one's number is a multiple of four: wgmma, which compute capability
  * 9.0 alone has. A warp has 16 rows of 64, in the fragments of mma_bf16: c[4j … 4j + 3] are those of columns 8j to
  * 8j + 7. */
@@ -365,13 +376,13 @@ DEVICE uint32_t group_columns(const void *shared)
     ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"                                 \
     ", %48, %49, %50, %51, %52, %53, "                                                                                 \
     "%54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define OPERANDS_96                                                                                                    \
+#define OPERANDS_88                                                                                                    \
     OPERANDS_64                                                                                                        \
     ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, " \
-    "%86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+    "%86, %87"
 #define OPERANDS_128                                                                                                   \
-    OPERANDS_96                                                                                                        \
-    ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, " \
+    OPERANDS_88                                                                                                        \
+    ", %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, " \
     "%115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define WGMMA(columns, operands, a0, a1, a2, a3, b, add)                                                               \
     "{\n.reg .pred add;\n.reg .b64 matrix;\nsetp.ne.b32 add, %" #add ", 0;\n"                                          \
@@ -393,16 +404,32 @@ DEVICE void multiply_group(group_sums<COLUMNS> &s, const uint32_t (&a)[4], uint3
         asm volatile(WGMMA(128, OPERANDS_64, 64, 65, 66, 67, 68, 69)
                      : SUMS_32(s, 0), SUMS_32(s, 32)
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
-    else if constexpr (COLUMNS == 192)
-        asm volatile(WGMMA(192, OPERANDS_96, 96, 97, 98, 99, 100, 101)
-                     : SUMS_32(s, 0), SUMS_32(s, 32), SUMS_32(s, 64)
+    else if constexpr (COLUMNS == 176)
+        asm volatile(WGMMA(176, OPERANDS_88, 88, 89, 90, 91, 92, 93)
+                     : SUMS_32(s, 0), SUMS_32(s, 32), SUMS_8(s, 64), SUMS_8(s, 72), SUMS_8(s, 80)
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
     else
         asm volatile(WGMMA(64, OPERANDS_32, 32, 33, 34, 35, 36, 37)
                      : SUMS_32(s, 0)
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
-    static_assert(COLUMNS == 256 || COLUMNS == 192 || COLUMNS == 128 || COLUMNS == 64,
+    static_assert(COLUMNS == 256 || COLUMNS == 176 || COLUMNS == 128 || COLUMNS == 64,
                   "the sizes that are spelled out here");
+}
+
+#define WGMMA_SHARED(columns, operands, a, b, add)                                                                     \
+    "{\n.reg .pred add;\n.reg .b64 rows, matrix;\nsetp.ne.b32 add, %" #add ", 0;\n"                                    \
+    "mov.b64 rows, {%" #a ", 0x40000040};\n"                                                                           \
+    "mov.b64 matrix, {%" #b ", 0x40000040};\n"                                                                         \
+    "wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32.bf16.bf16 {" operands "}, rows, matrix, add, 1, 1, 0, 0;\n}\n"
+
+/* The same with a in shared memory, 64 rows as group_columns has columns. */
+template <int COLUMNS>
+DEVICE void multiply_group_rows(group_sums<COLUMNS> &s, uint32_t a, uint32_t b, int step, bool add)
+{
+    static_assert(COLUMNS == 176, "the size that is spelled out here");
+    asm volatile(WGMMA_SHARED(176, OPERANDS_88, 88, 89, 90)
+                 : SUMS_32(s, 0), SUMS_32(s, 32), SUMS_8(s, 64), SUMS_8(s, 72), SUMS_8(s, 80)
+                 : "r"(a + 2 * (uint32_t)step), "r"(b + 2 * (uint32_t)step), "r"((int)add));
 }
 
 /* What the products read is computed here, and not behind begin_products. */
@@ -552,7 +579,12 @@ DEVICE void wait_for_cluster()
 /* The first 1,024-byte boundary of shared memory, for multiply_group. */
 DEVICE uint8_t *on_product_boundary(uint8_t *shared)
 {
-    return shared + (1024 - reinterpret_cast<uintptr_t>(shared) % 1024) % 1024;
+#ifdef __CUDA_ARCH__
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(shared); /* so that it is seen to be shared memory */
+#else
+    const uintptr_t at = reinterpret_cast<uintptr_t>(shared);
+#endif
+    return shared + (1024 - at % 1024) % 1024;
 }
 
 DEVICE float bf16_to_f32(uint16_t bits)
@@ -563,10 +595,16 @@ DEVICE float bf16_to_f32(uint16_t bits)
 /* A number that is not one stays so. */
 DEVICE uint16_t f32_to_bf16(float value)
 {
+#if __CUDA_ARCH__ >= 800
+    uint32_t pair; /* which is faster than to round one */
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(0.0f), "f"(value));
+    return (uint16_t)pair;
+#else
     const uint32_t bits = bits_of(value);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
         return (uint16_t)(bits >> 16 | 0x40u);
     return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+#endif
 }
 
 /* Two numbers as a pair of bf16, the first one in the low half. */

@@ -12,7 +12,25 @@ DEVICE void write_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pa
     at[WARP] = make_uint4(pairs[2][0], pairs[2][1], pairs[3][0], pairs[3][1]);
 }
 
-/* And in that of wgmma, whose parts are swapped about. */
+/* And in that of wgmma, whose parts are swapped about, with its columns as they are: a lane's stand together as far as
+ * its subgroup goes. */
+DEVICE void write_columns(const uint32_t (&pairs)[4][2], uint32_t *of_row, int within, int t, int subgroups)
+{
+    if (subgroups < 4) {
+#pragma unroll
+        for (int i = 0; i < 4; i += 2) {
+            const int part = column_of_step(i, t, subgroups) / 8;
+            vectors_at<uint4>(of_row)[part ^ within] =
+                make_uint4(pairs[i][0], pairs[i][1], pairs[i + 1][0], pairs[i + 1][1]);
+        }
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        vectors_at<uint2>(of_row)[((2 * i + t / 2) ^ within) * 2 + t % 2] = make_uint2(pairs[i][0], pairs[i][1]);
+}
+
+/* Or as the pairs that lanes have. */
 DEVICE void write_wgmma_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pairs)[4][2], int piece,
                               int64_t row, int batch)
 {
@@ -20,6 +38,10 @@ DEVICE void write_wgmma_piece(const ffai__cuda_prepare_args &args, const uint32_
     const int within = (int)(row % ROW_TILE);
     uint32_t *of_row = args.pieces + (block * args.row_tiles + row / ROW_TILE) * (FFAI__CUDA_X_TILE_BYTES / 4) +
                        within * (FFAI__CUDA_X_TILE_BYTES / 4 / ROW_TILE);
+    if (args.order == FFAI__CUDA_ORDER_COLUMNS) {
+        write_columns(pairs, of_row, within, batch % 4, args.subgroups);
+        return;
+    }
 #pragma unroll
     for (int part = 0; part < 8; part++)
         of_row[(part ^ within) * 4 + batch % 4] = pairs[part / 2][part % 2];
@@ -38,7 +60,7 @@ DEVICE void prepare_batch(const ffai__cuda_prepare_args &args, row_batch x, int6
 {
     const int block = batch / 4;
     const bool there = block < args.spans * 8;
-    const bool wgmma = args.order == FFAI__CUDA_ORDER_WGMMA;
+    const bool wgmma = args.order != FFAI__CUDA_ORDER_MMA;
     float sums[4] = {0, 0, 0, 0};
     for (int piece = 0; piece < args.num_pieces; piece++) {
         uint32_t pairs[4][2];

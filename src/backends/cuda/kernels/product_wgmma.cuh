@@ -15,10 +15,12 @@ enum {
     GROUP_WARPS = 4,
     GROUP_THREADS = GROUP_WARPS * WARP,
     GROUPS = 2,
-    WGMMA_THREADS = FFAI__CUDA_WGMMA_THREADS,
-    WGMMA_CLUSTER = FFAI__CUDA_WGMMA_CLUSTER,
     GROUP_UNITS = FFAI__CUDA_WGMMA_UNITS / GROUPS,
-    X_BYTES = FFAI__CUDA_BLOCK_COLUMNS * 2 /* of a row of x in a stage */
+    /* The third group's first warp brings the matrices, the second x; in few bits the others and the fourth group
+     * unpack. */
+    FIRST_UNPACKING = GROUPS * GROUP_WARPS + 2,
+    UNPACKING = 2 + GROUP_WARPS,
+    X_BYTES = FFAI__CUDA_BLOCK_COLUMNS * 2 /* of a row of x in a stage, and of codes */
 };
 
 #ifdef HAS_GROUP_PRODUCTS
@@ -35,11 +37,12 @@ template <int STAGES, int BLOCKS> struct stage_ring {
         empty = barriers + STAGES;
         stage = parity = 0;
     }
-    DEVICE_MEMBER void open() const
+    /* For so many warps that fill a stage, and that read it. */
+    DEVICE_MEMBER void open(int fillers, int readers) const
     {
         for (int i = 0; i < STAGES; i++) {
-            barrier_make(full + i, 1);
-            barrier_make(empty + i, GROUPS * GROUP_WARPS * BLOCKS);
+            barrier_make(full + i, fillers);
+            barrier_make(empty + i, readers * BLOCKS);
         }
     }
     DEVICE_MEMBER void go_on(int count = 1)
@@ -54,6 +57,17 @@ template <int STAGES, int BLOCKS> struct stage_ring {
     {
         barrier_wait(full + stage, parity);
     }
+    /* `count` stages from the one `from` behind this one on are there. */
+    DEVICE_MEMBER void wait_for(int from, int count) const
+    {
+        stage_ring ahead = *this;
+        ahead.go_on(from);
+#pragma unroll
+        for (int i = 0; i < count; i++) {
+            ahead.wait();
+            ahead.go_on();
+        }
+    }
     /* Until it may be filled. */
     DEVICE_MEMBER void wait_for_room() const
     {
@@ -62,16 +76,20 @@ template <int STAGES, int BLOCKS> struct stage_ring {
     /* By a warp: it has read `count` stages, the first of which is `from` behind this one. */
     DEVICE_MEMBER void give_back(int from, int count) const
     {
+        constexpr int share = WARP / BLOCKS; /* lanes for each block */
         __syncwarp();
+#pragma unroll
         for (int i = 0; i < count; i++) {
             int at = stage + from + i;
             if (from < 0)
                 at += at < 0 ? STAGES : 0;
-            else
+            else if (from + i > 0)
                 at -= at >= STAGES ? STAGES : 0;
-            if (BLOCKS > 1 && threadIdx.x % WARP < BLOCKS)
-                barrier_arrive_at(empty + at, threadIdx.x % WARP);
-            else if (BLOCKS == 1 && threadIdx.x % WARP == 0)
+            if (threadIdx.x % share != 0)
+                continue;
+            if (BLOCKS > 1)
+                barrier_arrive_at(empty + at, threadIdx.x % WARP / share);
+            else
                 barrier_arrive(empty + at);
         }
     }
@@ -82,22 +100,38 @@ template <int STAGES, int BLOCKS> struct stage_ring {
  * scales. */
 template <int FORMAT, int SUBGROUPS> struct wgmma_shared {
     static constexpr int rows = FFAI__CUDA_WGMMA_ROWS(FORMAT);
+    static constexpr int cluster = FFAI__CUDA_WGMMA_CLUSTER(FORMAT);
     static constexpr int x_stages = FFAI__CUDA_WGMMA_X_STAGES(FORMAT, SUBGROUPS);
+    static constexpr int code_stages = FFAI__CUDA_WGMMA_CODE_STAGES(FORMAT, SUBGROUPS);
     static constexpr int weight_stages = FFAI__CUDA_WGMMA_WEIGHT_STAGES;
     static constexpr int tiles = FFAI__CUDA_WGMMA_STAGE_TILES(FORMAT); /* of a stage of weights */
     static constexpr int unit_bytes = FFAI__CUDA_WGMMA_UNIT_BYTES(FORMAT, SUBGROUPS);
-    uint8_t *x, *weights;
-    stage_ring<x_stages, WGMMA_CLUSTER> x_ring;
+    uint8_t *x, *codes, *weights;
+    stage_ring<x_stages, cluster> x_ring;
+    stage_ring<code_stages, 1> code_ring;
     stage_ring<weight_stages, 1> weight_ring;
 
     DEVICE_MEMBER explicit wgmma_shared(uint8_t *shared)
     {
-        x = on_product_boundary(shared);
-        weights = x + x_stages * rows * X_BYTES;
+        x = shared;
+        codes = x + x_stages * rows * X_BYTES;
+        weights = codes + code_stages * FFAI__CUDA_WGMMA_CODE_BYTES;
         uint64_t *barriers =
             reinterpret_cast<uint64_t *>(weights + weight_stages * FFAI__CUDA_WGMMA_UNITS * unit_bytes);
         x_ring.make(barriers);
         weight_ring.make(barriers + 2 * x_stages);
+        code_ring.make(barriers + 2 * x_stages + 2 * weight_stages);
+    }
+    DEVICE_MEMBER void open() const
+    {
+        constexpr int multiplying = GROUPS * GROUP_WARPS;
+        x_ring.open(1, multiplying);
+        weight_ring.open(1, is_affine<FORMAT> ? multiplying + UNPACKING : multiplying);
+        code_ring.open(UNPACKING, multiplying);
+    }
+    DEVICE_MEMBER uint8_t *codes_of(int unit) const
+    {
+        return codes + code_ring.stage * FFAI__CUDA_WGMMA_CODE_BYTES + unit * UNIT * X_BYTES;
     }
     DEVICE_MEMBER uint8_t *weights_of(int unit) const
     {
@@ -109,18 +143,13 @@ template <int FORMAT, int SUBGROUPS> struct wgmma_shared {
     }
 };
 
-/* Of the block's units the first one of this warp: groups have eight each, whosever they are. */
-DEVICE int own_unit()
-{
-    return threadIdx.x / WARP * 2;
-}
-
 /* A block's part of the work. */
 typedef struct wgmma_frame {
     const ffai__cuda_product_wgmma_args *args;
     int number;                  /* of the block's part; of swiglu's two 0 */
     const ffai__cuda_part *part; /* of this group of warps */
     int64_t first_unit;          /* of the block, in each part */
+    int warp;                    /* of the block: one number for all lanes, which the compiler knows */
     int64_t unit;                /* the warp's first */
     int scale_format;            /* of both matrices of swiglu */
     bool wide;                   /* it has 32 bits */
@@ -129,6 +158,7 @@ typedef struct wgmma_frame {
     int num_tiles;
     int rank; /* of the block in its cluster */
     int64_t num_rows;
+    int tiles; /* of columns */
 } wgmma_frame;
 
 /* Block `block` of 64 columns, or of sums, of all pieces. By one thread. */
@@ -136,15 +166,15 @@ template <int FORMAT, int SUBGROUPS>
 DEVICE void bring_x(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, const void *from, int block,
                     int blocks, int pieces)
 {
-    const int first = f.num_tiles * f.rank / WGMMA_CLUSTER;
-    const int count = f.num_tiles * (f.rank + 1) / WGMMA_CLUSTER - first; /* this block's part for all */
+    const int first = f.num_tiles * f.rank / shared.cluster;
+    const int count = f.num_tiles * (f.rank + 1) / shared.cluster - first; /* this block's part for all */
     for (int piece = 0; piece < pieces; piece++) {
         const int64_t tile = ((int64_t)piece * blocks + block) * f.args->row_tiles + f.first_tile + first;
         uint64_t *full = shared.x_ring.full + shared.x_ring.stage;
         shared.x_ring.wait_for_room();
         barrier_arrive_with(full, (uint32_t)f.num_tiles * FFAI__CUDA_X_TILE_BYTES);
         if (count > 0)
-            copy_bulk_to_all<WGMMA_CLUSTER>(shared.x + shared.x_ring.stage * shared.rows * X_BYTES +
+            copy_bulk_to_all<shared.cluster>(shared.x + shared.x_ring.stage * shared.rows * X_BYTES +
                                                 first * FFAI__CUDA_X_TILE_BYTES,
                                             static_cast<const uint8_t *>(from) + tile * FFAI__CUDA_X_TILE_BYTES,
                                             (uint32_t)count * FFAI__CUDA_X_TILE_BYTES, full);
@@ -181,24 +211,24 @@ DEVICE void bring_weights(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_f
     shared.weight_ring.go_on();
 }
 
-/* By a warp: all columns, in order. */
+/* By a warp: all words and scales, in order. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void bring_matrices(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
+{
+    for (int tile = 0; tile < f.tiles; tile += shared.tiles)
+        bring_weights(shared, f, tile);
+}
+
+/* By one thread of another warp, so that neither waits for room for the other's: all of x, and its sums. */
 template <int FORMAT, int SUBGROUPS, int PIECES>
 DEVICE void bring_columns(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
 {
-    const int blocks = f.part->matrix.spans * 8;
-    const int sums = FFAI__CUDA_SUM_BLOCKS(f.part->matrix.spans, SUBGROUPS);
-    for (int tile = 0; tile < f.part->matrix.tiles; tile++) {
-        if (tile % shared.tiles == 0)
-            bring_weights(shared, f, tile);
-        if (threadIdx.x % WARP == 0) {
-            bring_x(shared, f, f.args->pieces, tile * 2, blocks, PIECES);
-            bring_x(shared, f, f.args->pieces, tile * 2 + 1, blocks, PIECES);
-        }
-    }
-    if (threadIdx.x % WARP == 0) {
-        for (int block = 0; is_affine<FORMAT> && block < sums; block++)
-            bring_x(shared, f, f.args->sums, block, sums, FFAI__CUDA_SUM_PIECES(PIECES));
-    }
+    const int spans = f.args->parts[0].matrix.spans;
+    const int sums = FFAI__CUDA_SUM_BLOCKS(spans, SUBGROUPS);
+    for (int block = 0; block < 2 * f.tiles; block++)
+        bring_x(shared, f, f.args->pieces, block, spans * 8, PIECES);
+    for (int block = 0; is_affine<FORMAT> && block < sums; block++)
+        bring_x(shared, f, f.args->sums, block, sums, FFAI__CUDA_SUM_PIECES(PIECES));
 }
 
 /* What a lane has of one tile of columns. */
@@ -220,7 +250,7 @@ DEVICE void unit_words(uint32_t (&words)[lane_words<FORMAT>], const uint8_t *uni
             reinterpret_cast<const uint32_t *>(unit)[(tile * lane_words<FORMAT> + i) * WARP + threadIdx.x % WARP];
 }
 
-/* How many bf16 numbers a weight becomes: eight bits are one here, since products cost more than unpacking does. */
+/* How many bf16 numbers a weight becomes. */
 template <int FORMAT> constexpr int wgmma_parts = FORMAT == FFAI__CUDA_F32 ? 3 : FORMAT == FFAI__CUDA_F16 ? 2 : 1;
 
 /* Half a tile, 64 columns, of 16 rows of the matrix as wgmma's A. */
@@ -237,10 +267,6 @@ DEVICE void unpack_operand(wgmma_operand<FORMAT> &operand, const wgmma_weights<F
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             unpack_pairs<FORMAT>(pairs[i], weights.words[i], part);
-            if constexpr (FORMAT == 8)
-                join_nibbles(pairs[i], weights.words[i]);
-            else
-                take_out_magic<FORMAT>(pairs[i], 3, part);
         }
         block_pairs<FORMAT>(operand.a[part], pairs[0], pairs[1], HALF);
 #pragma unroll
@@ -261,6 +287,7 @@ template <int FORMAT, int SUBGROUPS> struct wgmma_work {
     static constexpr int rows = FFAI__CUDA_WGMMA_ROWS(FORMAT);
     group_sums<rows> results;
     group_sums<is_affine<FORMAT> ? rows : 2> sums; /* of a subgroup's columns */
+    float scales[2]; /* of the next subgroup, of the lane's two rows */
     wgmma_weights<FORMAT> weights;
     wgmma_operand<FORMAT> operands[2]; /* of the halves, which dense products read by turns */
     wgmma_shared<FORMAT, SUBGROUPS> shared;
@@ -270,114 +297,235 @@ template <int FORMAT, int SUBGROUPS> struct wgmma_work {
     }
 };
 
-/* A tile's words come from their stage. */
-template <int FORMAT, int SUBGROUPS>
-DEVICE void take_weights(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
+/* Whether the words of a tile lie by fours. */
+template <int FORMAT> DEVICE bool is_by_four(const wgmma_frame &f, int tile)
 {
-    const int within = tile % work.shared.tiles;
-    const bool by_four = lane_words<FORMAT> % 4 == 0 || (tile / TILES + 1) * TILES <= f.part->matrix.tiles;
-    if (within == 0)
-        work.shared.weight_ring.wait();
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-        unit_words<FORMAT>(work.weights.words[i], work.shared.weights_of(own_unit() + i), within, by_four);
+    return lane_words<FORMAT> % 4 == 0 || (tile / TILES + 1) * TILES <= f.tiles;
 }
 
-/* The stage of a tile that was taken, if it was its last one. */
+/* Tile `tile` is about to be read from its stage, and has been. */
 template <int FORMAT, int SUBGROUPS>
-DEVICE void leave_weights(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
+DEVICE void enter_tile(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int tile)
 {
-    if (tile % work.shared.tiles == work.shared.tiles - 1 || tile == f.part->matrix.tiles - 1) {
-        work.shared.weight_ring.give_back(0, 1);
-        work.shared.weight_ring.go_on();
+    if (tile % shared.tiles == 0)
+        shared.weight_ring.wait();
+}
+
+template <int FORMAT, int SUBGROUPS>
+DEVICE void leave_tile(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, int tile)
+{
+    if (tile % shared.tiles == shared.tiles - 1 || tile == f.tiles - 1) {
+        shared.weight_ring.give_back(0, 1);
+        shared.weight_ring.go_on();
     }
 }
 
-/* Scale, or bias, of a pair as it is stored. Without branches, since they stand among products. */
-DEVICE float scale_of(int format, const uint32_t (&words)[2], int bias)
+/* The pairs of a lane's row of a unit, of 64 columns, to their places in a stage of codes: as ORDER_COLUMNS (args.h). */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void write_codes(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int unit, const uint32_t (&pairs)[8])
 {
-    const float narrow = scale_value(bias ? words[0] >> 16 : words[0] & 0xFFFFu, format);
-    return format == FFAI__CUDA_SCALES_F32 ? float_of(words[bias]) : narrow;
+    const int row = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    uint8_t *of_row = shared.codes_of(unit) + row * X_BYTES;
+    if constexpr (SUBGROUPS < 4) {
+#pragma unroll
+        for (int i = 0; i < 8; i += 4) {
+            const int part = column_of_step(i / 2, t, SUBGROUPS) / 8;
+            vectors_at<uint4>(of_row)[part ^ row] = make_uint4(pairs[i], pairs[i + 1], pairs[i + 2], pairs[i + 3]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i += 2)
+            vectors_at<uint2>(of_row)[((i + t / 2) ^ row) * 2 + t % 2] = make_uint2(pairs[i], pairs[i + 1]);
+    }
 }
 
-/* results += scales * sums, of subgroup q of half `half` of a tile. */
-template <int FORMAT, int SUBGROUPS>
-DEVICE void scale_sums(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile, int half, int q)
+/* By an unpacking warp: a stage of codes is written. */
+template <int FORMAT, int SUBGROUPS> DEVICE void pass_codes(wgmma_shared<FORMAT, SUBGROUPS> &shared)
 {
-    float scale[2];
+    publish_to_products();
+    __syncwarp();
+    if (threadIdx.x % WARP == 0)
+        barrier_arrive(shared.code_ring.full + shared.code_ring.stage);
+    shared.code_ring.go_on();
+}
+
+/* By an unpacking warp: half a tile of `UNITS` units from number `unit` on as bf16 numbers. */
+template <int FORMAT, int SUBGROUPS, int UNITS, int HALF>
+DEVICE void unpack_half(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, int tile, int unit)
+{
+    constexpr int together = lane_words<FORMAT> <= 4 ? UNITS : 1; /* as registers allow */
+    shared.code_ring.wait_for_room();
+#pragma unroll
+    for (int first = 0; first < UNITS; first += together) {
+        uint32_t words[together][lane_words<FORMAT>];
+#pragma unroll
+        for (int i = 0; i < together; i++)
+            unit_words<FORMAT>(words[i], shared.weights_of(unit + first + i), tile % shared.tiles,
+                               is_by_four<FORMAT>(f, tile));
+#pragma unroll
+        for (int i = 0; i < together; i++) {
+            uint32_t pairs[PAIRS], own[8];
+            unpack_pairs<FORMAT>(pairs, words[i], 0);
+            if constexpr (FORMAT == 8)
+                join_nibbles(pairs, words[i]);
+            else
+                take_out_magic<FORMAT>(pairs, 3, 0);
+#pragma unroll
+            for (int part = 0; part < 8; part++)
+                own[part] = pairs[part * 2 + HALF];
+            write_codes(shared, unit + first + i, own);
+        }
+    }
+    pass_codes(shared);
+}
+
+template <int FORMAT, int SUBGROUPS, int UNITS>
+DEVICE void unpack_columns(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, int unit)
+{
+    for (int tile = 0; tile < f.tiles; tile++) {
+        enter_tile(shared, tile);
+        unpack_half<FORMAT, SUBGROUPS, UNITS, 0>(shared, f, tile, unit);
+        unpack_half<FORMAT, SUBGROUPS, UNITS, 1>(shared, f, tile, unit);
+        leave_tile(shared, f, tile);
+    }
+}
+
+/* The scales of the lane's two rows, of subgroup q of half `half` of a tile. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void take_scales(float (&scales)[2], const wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f,
+                        int tile, int half, int q)
+{
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const int pair = (threadIdx.x % WARP / 4 * 4 + tile % TILES) * 2 * SUBGROUPS + half * SUBGROUPS + q;
-        const uint32_t *of_unit = reinterpret_cast<const uint32_t *>(work.shared.scales_of(own_unit() + i));
-        const uint32_t words[2] = {of_unit[f.wide ? 2 * pair : pair], 0};
-        scale[i] = scale_of(f.scale_format, words, 0);
+        const uint32_t *of_unit = reinterpret_cast<const uint32_t *>(shared.scales_of(f.warp * 2 + i));
+        const uint32_t word = of_unit[f.wide ? 2 * pair : pair];
+        const float narrow = scale_value(word & 0xFFFFu, f.scale_format); /* without branches, among products */
+        scales[i] = f.wide ? float_of(word) : narrow;
     }
-    wait_for_products<0>();
-    settle(work.sums);
-#pragma unroll
-    for (int i = 0; i < work.rows / 2; i++)
-        work.results.c[i] = fmaf(scale[i % 4 / 2], work.sums.c[i], work.results.c[i]);
-    settle(work.results);
 }
 
-/* Steps [FIRST, LAST) of half a tile through all pieces of x, to sums that begin anew or are added to. */
-template <int FORMAT, int SUBGROUPS, int PIECES, int FIRST, int LAST>
+/* Half a tile through all pieces of x, added to the sums. */
+template <int FORMAT, int SUBGROUPS, int PIECES>
 DEVICE void start_products(group_sums<FFAI__CUDA_WGMMA_ROWS(FORMAT)> &sums, const wgmma_operand<FORMAT> &operand,
                            const wgmma_shared<FORMAT, SUBGROUPS> &shared)
 {
     auto ring = shared.x_ring;
 #pragma unroll
     for (int piece = 0; piece < PIECES; piece++) {
-        if (FIRST == 0)
-            ring.wait();
+        ring.wait();
         const auto columns = group_columns(shared.x + ring.stage * shared.rows * X_BYTES);
         begin_products();
 #pragma unroll
         for (int part = 0; part < wgmma_parts<FORMAT>; part++) {
 #pragma unroll
-            for (int step = FIRST; step < LAST; step++)
-                multiply_group(sums, operand.a[part][step], columns, step,
-                               !is_affine<FORMAT> || step > FIRST || piece > 0);
+            for (int step = 0; step < 4; step++)
+                multiply_group(sums, operand.a[part][step], columns, step, true);
         }
         ring.go_on();
     }
     close_products();
 }
 
-/* The subgroups of half a tile, one after the other. Their products and what is done with the sums take turns: of the
- * two groups of warps one multiplies while the other scales. */
+/* Steps [FIRST, LAST) of a stage of codes, which is there, through all pieces of x, to sums that begin anew. */
+template <int FORMAT, int SUBGROUPS, int PIECES, int FIRST, int LAST>
+DEVICE void start_code_products(group_sums<FFAI__CUDA_WGMMA_ROWS(FORMAT)> &sums,
+                                const wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
+{
+    auto ring = shared.x_ring;
+    const auto codes = group_columns(shared.codes_of(f.warp / GROUP_WARPS * GROUP_UNITS));
+    begin_products();
+#pragma unroll
+    for (int piece = 0; piece < PIECES; piece++) {
+        const auto columns = group_columns(shared.x + ring.stage * shared.rows * X_BYTES);
+#pragma unroll
+        for (int step = FIRST; step < LAST; step++)
+            multiply_group_rows(sums, codes, columns, step, step > FIRST || piece > 0);
+        ring.go_on();
+    }
+    close_products();
+}
+
+/* Until codes and x of the 64 columns `from` pieces ahead are there. */
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE void wait_for_columns(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int ahead)
+{
+    shared.code_ring.wait_for(ahead, 1);
+    shared.x_ring.wait_for(ahead * PIECES, PIECES);
+}
+
+/* Scales of the subgroup behind q of half HALF of a tile: the next one, if there is one. The tile's stage of weights is
+ * left with the scales of its last subgroup. */
+template <int FORMAT, int SUBGROUPS, int HALF, int Q>
+DEVICE void take_next_scales(float (&scales)[2], wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f,
+                             int tile)
+{
+    if constexpr (Q + 1 < SUBGROUPS) {
+        take_scales(scales, shared, f, tile, HALF, Q + 1);
+    } else if constexpr (HALF == 0) {
+        take_scales(scales, shared, f, tile, 1, 0);
+    } else {
+        leave_tile(shared, f, tile);
+        if (tile + 1 < f.tiles) {
+            enter_tile(shared, tile + 1);
+            take_scales(scales, shared, f, tile + 1, 0, 0);
+        }
+    }
+}
+
+/* The subgroups of half a tile of codes, one after the other: results += scales * sums. Of the two groups of warps one
+ * multiplies while the other scales. What can be done for the next subgroup is done while this one is multiplied. */
 template <int FORMAT, int SUBGROUPS, int PIECES, int HALF, int Q>
 DEVICE void take_subgroups(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
     constexpr int first = Q * 4 / SUBGROUPS, last = (Q + 1) * 4 / SUBGROUPS;
+    /* Where stages are few, those of the next columns would be waited for before there is room to bring them soon. */
+    constexpr bool has_room = work.shared.x_stages > 2 * PIECES && work.shared.code_stages > 2;
+    if (!has_room && Q == 0)
+        wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 0);
     settle(work.sums);
-    start_products<FORMAT, SUBGROUPS, PIECES, first, last>(work.sums, work.operands[0], work.shared);
-    scale_sums(work, f, tile, HALF, Q);
+    start_code_products<FORMAT, SUBGROUPS, PIECES, first, last>(work.sums, work.shared, f);
+    const float scales[2] = {work.scales[0], work.scales[1]};
+    take_next_scales<FORMAT, SUBGROUPS, HALF, Q>(work.scales, work.shared, f, tile);
+    if (has_room && Q + 1 == SUBGROUPS && (HALF == 0 || tile + 1 < f.tiles))
+        wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 1);
+    wait_for_products<0>();
+    if constexpr (Q + 1 == SUBGROUPS) {
+        work.shared.code_ring.give_back(0, 1);
+        work.shared.x_ring.give_back(0, PIECES);
+    }
+    settle(work.sums);
+#pragma unroll
+    for (int i = 0; i < work.rows / 2; i++)
+        work.results.c[i] = fmaf(scales[i % 4 / 2], work.sums.c[i], work.results.c[i]);
+    settle(work.results);
     if constexpr (Q + 1 < SUBGROUPS)
         take_subgroups<FORMAT, SUBGROUPS, PIECES, HALF, Q + 1>(work, f, tile);
 }
 
-/* Half a tile: its products, where the matrix is affine; else they are started, and the half before is done with. */
 template <int FORMAT, int SUBGROUPS, int PIECES, int HALF>
-DEVICE void take_half(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
+DEVICE void take_codes(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
-    constexpr int operand = is_affine<FORMAT> ? 0 : HALF;
-    unpack_operand<FORMAT, HALF>(work.operands[operand], work.weights, f.none);
-    if constexpr (is_affine<FORMAT>) {
-        take_subgroups<FORMAT, SUBGROUPS, PIECES, HALF, 0>(work, f, tile);
-        work.shared.x_ring.give_back(0, PIECES);
-    } else {
-        start_products<FORMAT, SUBGROUPS, PIECES, 0, 4>(work.results, work.operands[operand], work.shared);
-        wait_for_products<1>();
-        if (HALF > 0 || tile > 0)
-            work.shared.x_ring.give_back(-PIECES, PIECES);
-    }
+    take_subgroups<FORMAT, SUBGROUPS, PIECES, HALF, 0>(work, f, tile);
+    work.shared.code_ring.go_on();
     work.shared.x_ring.go_on(PIECES);
 }
 
-/* The biases of 64 sums (args.h) of the lane's rows, as pairs. */
+/* Half a tile of numbers: its products are started, and the half before is done with. */
+template <int FORMAT, int SUBGROUPS, int PIECES, int HALF>
+DEVICE void take_numbers(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
+{
+    unpack_operand<FORMAT, HALF>(work.operands[HALF], work.weights, f.none);
+    start_products<FORMAT, SUBGROUPS, PIECES>(work.results, work.operands[HALF], work.shared);
+    wait_for_products<1>();
+    if (HALF > 0 || tile > 0)
+        work.shared.x_ring.give_back(-PIECES, PIECES);
+    work.shared.x_ring.go_on(PIECES);
+}
+
+/* The biases of a block of 64 sums (args.h) of the lane's rows, as they are stored: [step][place in A][two]. */
 typedef struct wgmma_biases {
-    float pairs[4][4][2]; /* [step][place in A][two] */
+    uint32_t words[4][4][2];
 } wgmma_biases;
 
 /* Where the lane's row of unit i of the warp has its scales of the first span. A unit that is not there has the first
@@ -389,37 +537,41 @@ DEVICE const uint32_t *scales_of_row(const wgmma_frame &f, int i)
     return m.scales + scale_index(&m, unit, 0, threadIdx.x % WARP / 4, 0, 0) * (f.wide ? 2 : 1);
 }
 
+/* Without branches, so that all loads are on their way together. Behind the last span is anything, but numbers: sums
+ * are 0 there. */
 template <int SUBGROUPS> DEVICE void load_biases(wgmma_biases &biases, const wgmma_frame &f, int block)
 {
     const uint32_t *const scales[2] = {scales_of_row(f, 0), scales_of_row(f, 1)};
+    const int width = f.wide ? 2 : 1;
+    const int last = f.args->parts[0].matrix.spans - 1;
 #pragma unroll
     for (int i = 0; i < 32; i++) { /* a place's two: of unit place % 2, subgroups n and n + 1 */
         const int place = i / 2 % 4;
         const int n = block * 16 + i / 8 * 4 + place / 2 * 2 + i % 2;
-        const int span = n / (2 * SUBGROUPS);
+        const int span = n / (2 * SUBGROUPS) < last ? n / (2 * SUBGROUPS) : last;
         const int at = (span * 64 + threadIdx.x % 4 * 2) * SUBGROUPS + n % (2 * SUBGROUPS);
-        uint32_t words[2] = {0, 0};
-        const bool there = span < f.part->matrix.spans;
-        if (there && f.wide)
-            words[1] = __ldg(scales[place % 2] + 2 * at + 1);
-        else if (there)
-            words[0] = __ldg(scales[place % 2] + at);
-        biases.pairs[i / 8][place][i % 2] = scale_of(f.scale_format, words, 1);
+        biases.words[i / 8][place][i % 2] = __ldg(scales[place % 2] + width * at + (width - 1));
     }
 }
 
-/* results += biases * sums of x, in bf16 numbers whose sum a bias is: of bf16 it is one. */
-enum { BIAS_PIECES = 3 };
+/* Biases as bf16 numbers whose sum they are: of bf16 it is one. */
+DEVICE uint32_t bias_pair(const uint32_t (&words)[2], const wgmma_frame &f, int piece)
+{
+    if (f.scale_format == FFAI__CUDA_SCALES_BF16)
+        return words[0] >> 16 | (words[1] & 0xFFFF0000u);
+    return piece_of(f.wide ? float_of(words[0]) : scale_value(words[0] >> 16, f.scale_format),
+                    f.wide ? float_of(words[1]) : scale_value(words[1] >> 16, f.scale_format), piece);
+}
 
+/* results += biases, or a piece of them, * a stage of sums of x. */
 template <int FORMAT, int SUBGROUPS>
-DEVICE void multiply_bias_piece(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_biases &biases, int piece)
+DEVICE void multiply_bias_piece(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_biases &biases, const wgmma_frame &f,
+                                int piece)
 {
     uint32_t a[4][4];
 #pragma unroll
-    for (int i = 0; i < 16; i++) {
-        const float(&pair)[2] = biases.pairs[i / 4][i % 4];
-        a[i / 4][i % 4] = piece_of(pair[0], pair[1], piece);
-    }
+    for (int i = 0; i < 16; i++)
+        a[i / 4][i % 4] = bias_pair(biases.words[i / 4][i % 4], f, piece);
 #pragma unroll
     for (int step = 0; step < 4; step++)
         settle(a[step]);
@@ -437,15 +589,15 @@ DEVICE void multiply_bias_piece(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma
 template <int FORMAT, int SUBGROUPS, int PIECES>
 DEVICE void multiply_biases(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f)
 {
-    const int pieces = f.scale_format == FFAI__CUDA_SCALES_BF16 ? 1 : BIAS_PIECES;
-    const int blocks = FFAI__CUDA_SUM_BLOCKS(f.part->matrix.spans, SUBGROUPS);
+    const int pieces = f.scale_format == FFAI__CUDA_SCALES_BF16 ? 1 : 3;
+    const int blocks = FFAI__CUDA_SUM_BLOCKS(f.args->parts[0].matrix.spans, SUBGROUPS);
     for (int block = 0; block < blocks; block++) {
         wgmma_biases biases;
         load_biases<SUBGROUPS>(biases, f, block);
         for (int sum = 0; sum < FFAI__CUDA_SUM_PIECES(PIECES); sum++) {
             work.shared.x_ring.wait();
             for (int piece = 0; piece < pieces; piece++)
-                multiply_bias_piece(work, biases, piece);
+                multiply_bias_piece(work, biases, f, piece);
             work.shared.x_ring.give_back(0, 1);
             work.shared.x_ring.go_on();
         }
@@ -585,7 +737,9 @@ template <int ROWS> DEVICE void pass_swiglu(swiglu_results<ROWS> &y, const wgmma
         const int row = threadIdx.x % 4 * 2 + i % 2;
         int step, t;
         step_of_column(column / 4 * 4, next.subgroups, &step, &t);
-        place[i] = row * X_BYTES + ((2 * step + column % 4 / 2) ^ row) * 16 + t * 4 + column % 2 * 2;
+        place[i] = row * X_BYTES + (next.order == FFAI__CUDA_ORDER_COLUMNS
+                                        ? (column / 8 ^ row) * 16 + column % 8 * 2
+                                        : ((2 * step + column % 4 / 2) ^ row) * 16 + t * 4 + column % 2 * 2);
     }
     for (int piece = 0; piece < next.num_pieces; piece++) {
 #pragma unroll
@@ -622,8 +776,9 @@ template <int ROWS> DEVICE void finish_swiglu(const group_sums<ROWS> &results, c
 DEVICE void find_part(wgmma_frame &f)
 {
     const ffai__cuda_product_wgmma_args &args = *f.args;
-    const int group = threadIdx.x / GROUP_THREADS % GROUPS;
-    const int warp = threadIdx.x / WARP % GROUP_WARPS;
+    f.warp = warp_of_block();
+    const int group = f.warp / GROUP_WARPS % GROUPS;
+    const int warp = f.warp % GROUP_WARPS;
     while (!args.swiglu && f.number + 1 < args.num_parts && (int)blockIdx.y >= args.first_block[f.number + 1])
         f.number++;
     f.part = &args.parts[args.swiglu ? group : f.number];
@@ -632,32 +787,71 @@ DEVICE void find_part(wgmma_frame &f)
     f.unit = f.first_unit + (args.swiglu ? 0 : group * GROUP_UNITS) + warp * 2;
 }
 
-/* The products of one group of warps. */
+/* Products of all columns by one group of warps, of codes and of numbers. */
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE void multiply_codes(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f)
+{
+    enter_tile(work.shared, 0);
+    take_scales(work.scales, work.shared, f, 0, 0, 0);
+    wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 0);
+    for (int tile = 0; tile < f.tiles; tile++) {
+        take_codes<FORMAT, SUBGROUPS, PIECES, 0>(work, f, tile);
+        take_codes<FORMAT, SUBGROUPS, PIECES, 1>(work, f, tile);
+    }
+    multiply_biases<FORMAT, SUBGROUPS, PIECES>(work, f);
+}
+
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE void multiply_numbers(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f)
+{
+    for (int tile = 0; tile < f.tiles; tile++) {
+        enter_tile(work.shared, tile);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            unit_words<FORMAT>(work.weights.words[i], work.shared.weights_of(f.warp * 2 + i),
+                               tile % work.shared.tiles, is_by_four<FORMAT>(f, tile));
+        leave_tile(work.shared, f, tile);
+        take_numbers<FORMAT, SUBGROUPS, PIECES, 0>(work, f, tile);
+        take_numbers<FORMAT, SUBGROUPS, PIECES, 1>(work, f, tile);
+    }
+    wait_for_products<0>();
+    settle(work.results);
+}
+
 template <int FORMAT, int SUBGROUPS, int PIECES>
 DEVICE void multiply_columns(const wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
 {
     wgmma_work<FORMAT, SUBGROUPS> work(shared);
-    for (int tile = 0; tile < f.part->matrix.tiles; tile++) {
-        take_weights(work, f, tile);
-        if constexpr (!is_affine<FORMAT>)
-            leave_weights(work, f, tile);
-        take_half<FORMAT, SUBGROUPS, PIECES, 0>(work, f, tile);
-        take_half<FORMAT, SUBGROUPS, PIECES, 1>(work, f, tile);
-        if constexpr (is_affine<FORMAT>)
-            leave_weights(work, f, tile);
-    }
-    if constexpr (is_affine<FORMAT>) {
-        multiply_biases<FORMAT, SUBGROUPS, PIECES>(work, f);
-    } else {
-        wait_for_products<0>();
-        settle(work.results);
-    }
+    if constexpr (is_affine<FORMAT>)
+        multiply_codes<FORMAT, SUBGROUPS, PIECES>(work, f);
+    else
+        multiply_numbers<FORMAT, SUBGROUPS, PIECES>(work, f);
     arrive_at_cluster();
     add_bias(work.results, f);
     if (f.args->swiglu)
         finish_swiglu(work.results, f, work.shared.x);
     else
         finish_group(work.results, f);
+}
+
+/* What the other warps do. The units that they unpack are shared out by threes in the fourth group, by twos in the
+ * third. */
+template <int FORMAT, int SUBGROUPS, int PIECES>
+DEVICE void help_multiply(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
+{
+    const int number = f.warp - FIRST_UNPACKING;
+    give_registers<is_affine<FORMAT> ? 32 : 40>();
+    if (f.warp == GROUPS * GROUP_WARPS) {
+        bring_matrices(shared, f);
+    } else if (number < 0) {
+        if (threadIdx.x % WARP == 0)
+            bring_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
+    } else if constexpr (is_affine<FORMAT>) {
+        if (number < 2)
+            unpack_columns<FORMAT, SUBGROUPS, 2>(shared, f, 2 * number);
+        else
+            unpack_columns<FORMAT, SUBGROUPS, 3>(shared, f, 3 * number - 2);
+    }
 }
 
 /* The rows of x that the block has. False: none. */
@@ -672,17 +866,17 @@ DEVICE bool find_rows(wgmma_frame &f, int rows)
 
 template <int FORMAT, int SUBGROUPS, int PIECES> DEVICE void product_wgmma(const ffai__cuda_product_wgmma_args &args)
 {
-    DYNAMIC_SHARED(uint8_t, memory);
+    PRODUCT_SHARED(memory);
     wgmma_shared<FORMAT, SUBGROUPS> shared(memory);
     wgmma_frame f = {};
     f.args = &args;
     f.none = (uint32_t)args.num_parts >> 8;
     find_part(f);
-    f.scale_format = f.part->matrix.scale_format;
+    f.tiles = args.parts[0].matrix.tiles;
+    f.scale_format = args.parts[0].matrix.scale_format;
     f.wide = f.scale_format == FFAI__CUDA_SCALES_F32;
     if (threadIdx.x == 0) {
-        shared.x_ring.open();
-        shared.weight_ring.open();
+        shared.open();
         barriers_are_made();
     }
     let_next_begin();
@@ -692,13 +886,11 @@ template <int FORMAT, int SUBGROUPS, int PIECES> DEVICE void product_wgmma(const
     if (!find_rows(f, shared.rows))
         return;
     f.rank = cluster_rank();
-    if (threadIdx.x >= GROUPS * GROUP_THREADS) {
-        give_registers<is_affine<FORMAT> ? 24 : 40>();
-        if (threadIdx.x / WARP == GROUPS * GROUP_WARPS)
-            bring_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
+    if (f.warp >= GROUPS * GROUP_WARPS) {
+        help_multiply<FORMAT, SUBGROUPS, PIECES>(shared, f);
         arrive_at_cluster();
     } else {
-        take_registers<is_affine<FORMAT> ? 240 : 232>();
+        take_registers<is_affine<FORMAT> ? 224 : 232>();
         multiply_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
     }
     wait_for_cluster(); /* shared memory stays until the others have said their last about it */
