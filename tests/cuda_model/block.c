@@ -12,7 +12,7 @@ block cuda_model_block;
 cuda_model_index threadIdx, blockIdx, blockDim, gridDim;
 
 static fiber host;
-static fiber threads[CUDA_MODEL_MOST_CLUSTER_THREADS];
+static fiber threads[CUDA_MODEL_MOST_THREADS];
 static unsigned num_threads; /* that have a stack */
 
 /* Which thread of which block a fiber is. */

@@ -8,7 +8,7 @@
 
 #include "launch.h"
 
-enum { LANES = 32, MOST_WARPS = CUDA_MODEL_MOST_CLUSTER_THREADS / LANES };
+enum { LANES = 32, MOST_WARPS = CUDA_MODEL_MOST_THREADS / LANES };
 
 /* Lanes that do one operation together. It is there from the first lane that comes until the last one has gone. */
 typedef struct meeting {
@@ -53,7 +53,7 @@ typedef struct block {
     unsigned num_warps;       /* of all members, whose threads are numbered on */
     unsigned current;         /* the thread that runs */
     unsigned cluster_arrived; /* since the cluster began */
-    unsigned short cluster_waits[CUDA_MODEL_MOST_CLUSTER_THREADS];
+    unsigned short cluster_waits[CUDA_MODEL_MOST_THREADS];
     member members[CUDA_MODEL_MOST_CLUSTER];
     bool backwards;
     bool failed;

@@ -23,7 +23,7 @@
 #define KERNEL_BESIDE(name, Args, threads, blocks) KERNEL(name, Args, threads)
 #define KERNEL(name, Args, threads)                KERNEL_CLUSTER(name, Args, threads, 1)
 #define KERNEL_CLUSTER(kernel_name, Args, threads, blocks)                                                             \
-    static_assert(blocks <= 4, "as many as the model has room for");                                                   \
+    static_assert(blocks <= 2, "as many as the model has room for");                                                   \
     static void cuda_model_body_##kernel_name(const Args &args);                                                       \
     static void cuda_model_run_##kernel_name(const void *args)                                                         \
     {                                                                                                                  \
@@ -601,13 +601,6 @@ template <int COLUMNS>
 DEVICE void multiply_group(group_sums<COLUMNS> &s, const uint32_t (&a)[4], const void *b, int step, bool add)
 {
     cuda_model_group_product(s.c, a, static_cast<const uint8_t *>(b), COLUMNS, step, add);
-}
-
-template <int COLUMNS>
-DEVICE void multiply_group_rows(group_sums<COLUMNS> &s, const void *a, const void *b, int step, bool add)
-{
-    cuda_model_group_product_rows(s.c, static_cast<const uint8_t *>(a), static_cast<const uint8_t *>(b), COLUMNS, step,
-                                  add);
 }
 
 DEVICE void settle(uint32_t (&)[4])

@@ -208,7 +208,7 @@ const char *cuda_model_refusal(const cuda_model_kernel *kernel, cuda_model_index
         return "more threads in a block than KERNEL says";
     if (grid.y % kernel->cluster != 0)
         return "blocks that make no whole cluster";
-    if (kernel->cluster > 1 && (threads % LANES != 0 || threads * kernel->cluster > CUDA_MODEL_MOST_CLUSTER_THREADS))
+    if (kernel->cluster > 1 && (threads % LANES != 0 || threads * kernel->cluster > CUDA_MODEL_MOST_THREADS))
         return "a cluster of blocks that the model has no room for";
     if (bytes > CUDA_MODEL_MOST_SHARED)
         return "more than 227 KiB of shared memory";

@@ -71,7 +71,6 @@ void cuda_model_mma_bytes(int *c, const uint32_t *a, uint32_t b0, uint32_t b1);
 /* c [columns / 2] = a [4] * step `step` of b, in the fragments of wgmma m64nNk16, added to c if `add`: the part of one
  * warp, all of whose lanes come. b is in shared memory as device.cuh's multiply_group has it. */
 void cuda_model_group_product(float *c, const uint32_t *a, const uint8_t *b, int columns, int step, int add);
-void cuda_model_group_product_rows(float *c, const uint8_t *a, const uint8_t *b, int columns, int step, int add);
 
 /* Barriers in shared memory, as device.cuh describes them: 64 bits that say how many have to arrive yet and how many
  * bytes to come. Copies are done when they are asked for. */

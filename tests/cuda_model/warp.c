@@ -330,18 +330,6 @@ static float b_value(const uint8_t *b, int column, int step, int k)
     return bf16_value(bits, 0);
 }
 
-/* A lane's part of a warp's 16 rows: values of rows lane / 4 and 8 behind it. */
-static void multiply_rows(float *c, float (*values)[16], const uint8_t *b, int columns, int step, int add)
-{
-    const int lane = (int)(cuda_model_block.current % LANES);
-    for (int i = 0; i < columns / 2; i++) {
-        float sum = add ? c[i] : 0.0F;
-        for (int k = 0; k < 16; k++)
-            sum += values[i / 2 % 2][k] * b_value(b, i / 4 * 8 + lane % 4 * 2 + i % 2, step, k);
-        c[i] = sum;
-    }
-}
-
 void cuda_model_group_product(float *c, const uint32_t *a, const uint8_t *b, int columns, int step, int add)
 {
     static const char operation[] = "multiply_group";
@@ -352,14 +340,10 @@ void cuda_model_group_product(float *c, const uint32_t *a, const uint8_t *b, int
     for (int i = 0; i < 32; i++)
         values[i / 16][i % 16] = a_value(m, lane / 4 + i / 16 * 8, i % 16);
     leave(m);
-    multiply_rows(c, values, b, columns, step, add);
-}
-
-void cuda_model_group_product_rows(float *c, const uint8_t *a, const uint8_t *b, int columns, int step, int add)
-{
-    const int thread = (int)cuda_model_block.current;
-    float values[2][16];
-    for (int i = 0; i < 32; i++)
-        values[i / 16][i % 16] = b_value(a, thread / LANES % 4 * 16 + thread % LANES / 4 + i / 16 * 8, step, i % 16);
-    multiply_rows(c, values, b, columns, step, add);
+    for (int i = 0; i < columns / 2; i++) {
+        float sum = add ? c[i] : 0.0F;
+        for (int k = 0; k < 16; k++)
+            sum += values[i / 2 % 2][k] * b_value(b, i / 4 * 8 + lane % 4 * 2 + i % 2, step, k);
+        c[i] = sum;
+    }
 }

@@ -46,7 +46,7 @@ static void emit_prepare_norm(ffai__maker *m, const ffai__cuda_matrix *matrix, c
                               int32_t pieces)
 {
     const ffai__cuda_prepare_norm_args args = {
-        .prepare = ffai__prepare_args(m, matrix, norm->in[0], pieces, FFAI__CUDA_WGMMA_ORDER(matrix->format)),
+        .prepare = ffai__prepare_args(m, matrix, norm->in[0], pieces, FFAI__CUDA_ORDER_WGMMA),
         .norm = ffai__maker_vector(m, norm->in[1]),
         .eps = norm->attributes.rms_norm.eps,
     };
@@ -116,7 +116,7 @@ ffai__cuda_prepare_args ffai__prepare_next(ffai__maker *m, const ffai__cuda_matr
         return (ffai__cuda_prepare_args){.spans = 0};
     const ffai__cuda_matrix *next = &run->plan->matrices[reader->in[1]];
     ffai__cuda_prepare_args args =
-        ffai__prepare_args(m, next, y, ffai__product_pieces_at(m, index), FFAI__CUDA_WGMMA_ORDER(next->format));
+        ffai__prepare_args(m, next, y, ffai__product_pieces_at(m, index), FFAI__CUDA_ORDER_WGMMA);
     const prepared_size here = wgmma_input_size(matrix, ffai__product_pieces(m), args.row_tiles);
     const prepared_size there = wgmma_input_size(next, args.num_pieces, args.row_tiles);
     if (here.pieces + there.pieces > run->pieces_bytes || here.sums + there.sums > run->sums_bytes)
@@ -128,7 +128,7 @@ ffai__cuda_prepare_args ffai__prepare_next(ffai__maker *m, const ffai__cuda_matr
 
 void ffai__prepare_remember(ffai__maker *m, ffai__value x, const ffai__cuda_prepare_args *args)
 {
-    ffai__prepare_set(m, x, args->subgroups, args->num_pieces, (ffai__cuda_order)args->order);
+    ffai__prepare_set(m, x, args->subgroups, args->num_pieces, FFAI__CUDA_ORDER_WGMMA);
     m->pieces = args->pieces;
     m->sums = args->sums;
 }

@@ -51,22 +51,21 @@ void ffai__product_emit_wgmma(ffai__maker *m, ffai__cuda_product_wgmma_args *arg
     const ffai__cuda_matrix *matrix = &args->parts[0].matrix;
     const int32_t pieces = ffai__product_pieces(m);
     const int32_t units = args->swiglu ? FFAI__CUDA_WGMMA_UNITS / 2 : FFAI__CUDA_WGMMA_UNITS;
-    ffai__prepare_emit(m, matrix, pieces, FFAI__CUDA_WGMMA_ORDER(matrix->format));
+    ffai__prepare_emit(m, matrix, pieces, FFAI__CUDA_ORDER_WGMMA);
     args->step = m->run->step;
     args->pieces = m->pieces;
     args->sums = m->sums;
     args->row_tiles = ffai__maker_row_tiles(m, x);
     args->of_outputs = ffai__maker_is_of_outputs(m, x);
-    const int32_t cluster = FFAI__CUDA_WGMMA_CLUSTER(matrix->format);
     const int32_t blocks =
         ffai__product_count_blocks(args->first_block, args->parts, args->swiglu ? 1 : args->num_parts, units);
     ffai__cuda_operation *operation =
         ffai__maker_emit(m, ffai__product_kernels_for(matrix)->wgmma[pieces - 1], x, "multiply", args, sizeof *args);
     operation->grid = FFAI__CUDA_GRID_ROW_TILES;
     operation->blocks =
-        (unsigned)((blocks + cluster - 1) / cluster * cluster);
+        (unsigned)(blocks + FFAI__CUDA_WGMMA_CLUSTER - 1) / FFAI__CUDA_WGMMA_CLUSTER * FFAI__CUDA_WGMMA_CLUSTER;
     operation->rows_a_block = FFAI__CUDA_WGMMA_ROWS(matrix->format);
-    operation->threads = FFAI__CUDA_WGMMA_THREADS(matrix->format);
+    operation->threads = FFAI__CUDA_WGMMA_THREADS;
     operation->shared_bytes = wgmma_shared_bytes(matrix);
     ffai__product_add_parts(operation, args->parts, args->num_parts);
 }

@@ -233,19 +233,13 @@ typedef struct ffai__cuda_product_row_args {
 /* prepare: rows of x as bf16 pieces in the order in which tensor cores take them as their B, 8 rows at a time, and
  * their sums over subgroups. For mma.sync: pieces [row tile][piece][span][block][2][lane][4 words], sums [row
  * tile][span][block][subgroup][8]. For wgmma: pieces [piece][span][block][row tile][8 rows][8 parts, swapped about as
- * multiply_group wants them][4 words], where ORDER_WGMMA has the pairs of lanes t in part p, as a warp's registers
- * have a matrix's, and ORDER_COLUMNS columns as they are; the sums are such columns too, 64 in a block, as SUM_PIECES bf16 numbers, each
+ * multiply_group wants them][4 words]; the sums are such columns too, 64 in a block, as SUM_PIECES bf16 numbers, each
  * of which has its own blocks; their place: lane t of a product has the sums of blocks 2t and 2t + 1 of a span, span
  * after span, four of them in a step of 16. */
 #define FFAI__CUDA_SUM_PIECES(pieces)           ((pieces) + 1)
 #define FFAI__CUDA_SUM_BLOCKS(spans, subgroups) (((spans) * (subgroups) + 7) / 8)
 
-typedef enum ffai__cuda_order {
-    FFAI__CUDA_ORDER_MMA,
-    FFAI__CUDA_ORDER_WGMMA,  /* for numbers that a warp has in registers */
-    FFAI__CUDA_ORDER_COLUMNS /* for codes that were unpacked to shared memory */
-} ffai__cuda_order;
-#define FFAI__CUDA_WGMMA_ORDER(format) ((format) < FFAI__CUDA_BF16 ? FFAI__CUDA_ORDER_COLUMNS : FFAI__CUDA_ORDER_WGMMA)
+typedef enum ffai__cuda_order { FFAI__CUDA_ORDER_MMA, FFAI__CUDA_ORDER_WGMMA } ffai__cuda_order;
 
 typedef struct ffai__cuda_prepare_args {
     ffai__cuda_step step;
@@ -368,23 +362,19 @@ typedef struct ffai__cuda_product_rows_args {
 
 /* product_wgmma: the same rows through up to three matrices of one format by wgmma, `ROWS` rows of x and 16 units in a
  * block of threads. Grid: blocks of rows of x, then blocks of units: of each part, or, for swiglu, of eight units of
- * both. x is prepared with FFAI__CUDA_WGMMA_ORDER. */
+ * both. x is prepared with FFAI__CUDA_ORDER_WGMMA. */
 enum {
+    FFAI__CUDA_WGMMA_THREADS = 384,
     FFAI__CUDA_WGMMA_UNITS = 16,
-    FFAI__CUDA_WGMMA_CODE_BYTES = FFAI__CUDA_WGMMA_UNITS * 8 * 128, /* of a stage of unpacked codes */
+    FFAI__CUDA_WGMMA_CLUSTER = 2, /* blocks of units that get the same x together: a multiple of them in the grid */
     FFAI__CUDA_X_TILE_BYTES = 1024
 };
-/* Blocks of units that get the same x together: a multiple of them in the grid. */
-#define FFAI__CUDA_WGMMA_CLUSTER(format) ((format) < FFAI__CUDA_BF16 ? 2 : 2)
-/* Three groups of four warps: two that multiply, and one that brings; in few bits one more, which unpacks. */
-#define FFAI__CUDA_WGMMA_THREADS(format) ((format) < FFAI__CUDA_BF16 ? 512 : 384)
 /* Of x in a block: as many as there are registers for, beside the sums of a subgroup, or what numbers are unpacked
  * to. */
 #define FFAI__CUDA_WGMMA_ROWS(format)                                                                                  \
     ((format) == FFAI__CUDA_BF16 ? 256 : (format) == FFAI__CUDA_F16 ? 128 : (format) == FFAI__CUDA_F32 ? 64 : 176)
 /* Its shared memory: stages of weights, of one tile each or several, with their span's scales, for which there is room
- * as float32; in few bits up to three stages of 64 columns of codes as bf16, so that two of x have room; as many stages
- * of x as there is room for beside them; then barriers; all on a boundary of 1,024 bytes. */
+ * as float32; as many stages of x as there is room for beside them; then barriers; all on a boundary of 1,024 bytes. */
 #define FFAI__CUDA_WGMMA_STAGE_TILES(format)                                                                           \
     ((format) >= FFAI__CUDA_BF16 ? 1 : (format) == 8 ? 2 : FFAI__CUDA_SPAN_TILES)
 #define FFAI__CUDA_WGMMA_UNIT_BYTES(format, subgroups)                                                                 \
@@ -393,21 +383,10 @@ enum {
 #define FFAI__CUDA_WGMMA_WEIGHT_STAGES 2
 #define FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups)                                                               \
     (FFAI__CUDA_WGMMA_WEIGHT_STAGES * FFAI__CUDA_WGMMA_UNITS * FFAI__CUDA_WGMMA_UNIT_BYTES(format, subgroups))
-#define FFAI__CUDA_WGMMA_BESIDE_WEIGHTS(format, subgroups) (229376 - FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups))
-#define FFAI__CUDA_WGMMA_CODE_ROOM(format, subgroups)                                                                  \
-    ((FFAI__CUDA_WGMMA_BESIDE_WEIGHTS(format, subgroups) - 2 * FFAI__CUDA_WGMMA_ROWS(format) * 128) /                  \
-     FFAI__CUDA_WGMMA_CODE_BYTES)
-#define FFAI__CUDA_WGMMA_CODE_STAGES(format, subgroups)                                                                \
-    ((format) >= FFAI__CUDA_BF16                            ? 0                                                        \
-     : FFAI__CUDA_WGMMA_CODE_ROOM(format, subgroups) >= 3 ? 3                                                          \
-                                                            : FFAI__CUDA_WGMMA_CODE_ROOM(format, subgroups))
 #define FFAI__CUDA_WGMMA_X_STAGES(format, subgroups)                                                                   \
-    ((FFAI__CUDA_WGMMA_BESIDE_WEIGHTS(format, subgroups) -                                                             \
-      FFAI__CUDA_WGMMA_CODE_STAGES(format, subgroups) * FFAI__CUDA_WGMMA_CODE_BYTES) /                                 \
-     (FFAI__CUDA_WGMMA_ROWS(format) * 128))
+    ((229376 - FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups)) / (FFAI__CUDA_WGMMA_ROWS(format) * 128))
 #define FFAI__CUDA_WGMMA_SHARED_BYTES(format, subgroups)                                                               \
     (1024 + FFAI__CUDA_WGMMA_WEIGHT_BYTES(format, subgroups) + 16 * FFAI__CUDA_WGMMA_WEIGHT_STAGES +                   \
-     FFAI__CUDA_WGMMA_CODE_STAGES(format, subgroups) * (FFAI__CUDA_WGMMA_CODE_BYTES + 16) +                            \
      FFAI__CUDA_WGMMA_X_STAGES(format, subgroups) * (FFAI__CUDA_WGMMA_ROWS(format) * 128 + 16))
 
 typedef struct ffai__cuda_product_wgmma_args {

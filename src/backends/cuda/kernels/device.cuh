@@ -339,12 +339,6 @@ DEVICE float max_or_nan(float a, float b)
 #endif
 }
 
-/* The warp's number in its block, which the compiler knows to be the same for all lanes. */
-DEVICE int warp_of_block()
-{
-    return __shfl_sync(~0u, (int)(threadIdx.x / 32), 0);
-}
-
 /* Products of a group of four warps, whose first one's number is a multiple of four: wgmma, which compute capability
  * 9.0 alone has. A warp has 16 rows of 64, in the fragments of mma_bf16: c[4j … 4j + 3] are those of columns 8j to
  * 8j + 7. */
@@ -382,7 +376,8 @@ DEVICE uint32_t group_columns(const void *shared)
     "%86, %87"
 #define OPERANDS_128                                                                                                   \
     OPERANDS_88                                                                                                        \
-    ", %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, " \
+    ", %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, "   \
+    "%108, %109, %110, %111, %112, %113, %114, "                                                                       \
     "%115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define WGMMA(columns, operands, a0, a1, a2, a3, b, add)                                                               \
     "{\n.reg .pred add;\n.reg .b64 matrix;\nsetp.ne.b32 add, %" #add ", 0;\n"                                          \
@@ -414,22 +409,6 @@ DEVICE void multiply_group(group_sums<COLUMNS> &s, const uint32_t (&a)[4], uint3
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
     static_assert(COLUMNS == 256 || COLUMNS == 176 || COLUMNS == 128 || COLUMNS == 64,
                   "the sizes that are spelled out here");
-}
-
-#define WGMMA_SHARED(columns, operands, a, b, add)                                                                     \
-    "{\n.reg .pred add;\n.reg .b64 rows, matrix;\nsetp.ne.b32 add, %" #add ", 0;\n"                                    \
-    "mov.b64 rows, {%" #a ", 0x40000040};\n"                                                                           \
-    "mov.b64 matrix, {%" #b ", 0x40000040};\n"                                                                         \
-    "wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32.bf16.bf16 {" operands "}, rows, matrix, add, 1, 1, 0, 0;\n}\n"
-
-/* The same with a in shared memory, 64 rows as group_columns has columns. */
-template <int COLUMNS>
-DEVICE void multiply_group_rows(group_sums<COLUMNS> &s, uint32_t a, uint32_t b, int step, bool add)
-{
-    static_assert(COLUMNS == 176, "the size that is spelled out here");
-    asm volatile(WGMMA_SHARED(176, OPERANDS_88, 88, 89, 90)
-                 : SUMS_32(s, 0), SUMS_32(s, 32), SUMS_8(s, 64), SUMS_8(s, 72), SUMS_8(s, 80)
-                 : "r"(a + 2 * (uint32_t)step), "r"(b + 2 * (uint32_t)step), "r"((int)add));
 }
 
 /* What the products read is computed here, and not behind begin_products. */
@@ -575,6 +554,12 @@ DEVICE void wait_for_cluster()
 #endif
 
 /* What follows is the same on both. */
+
+/* The warp's number in its block, which the compiler knows to be the same for all lanes. */
+DEVICE int warp_of_block()
+{
+    return __shfl_sync(~0u, (int)(threadIdx.x / 32), 0);
+}
 
 /* The first 1,024-byte boundary of shared memory, for multiply_group. */
 DEVICE uint8_t *on_product_boundary(uint8_t *shared)

@@ -102,11 +102,11 @@ KERNEL(heads, ffai__cuda_heads_args, THREADS)
     let_next_begin(); /* and not before: attend.cu relies on it */
     const int queries = args.turned ? args.heads : 0;
     const int per_row = queries + 2 * args.store.heads;
-    const int64_t count = (int64_t)args.step.sizes->num_rows * per_row;
-    const int64_t warps = (int64_t)gridDim.x * (THREADS / WARP);
-    for (int64_t i = (int64_t)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP; i < count; i += warps) {
-        const int64_t t = i / per_row;
-        const int head = (int)(i % per_row);
+    const uint32_t count = (uint32_t)args.step.sizes->num_rows * (uint32_t)per_row; /* 32 bits are divided far faster */
+    const uint32_t warps = gridDim.x * (THREADS / WARP);
+    for (uint32_t i = blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP; i < count; i += warps) {
+        const int64_t t = i / (uint32_t)per_row;
+        const int head = (int)(i % (uint32_t)per_row);
         if (head < queries)
             turn_query(args, t, head);
         else if (head < queries + args.store.heads)

@@ -12,39 +12,38 @@ DEVICE void write_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pa
     at[WARP] = make_uint4(pairs[2][0], pairs[2][1], pairs[3][0], pairs[3][1]);
 }
 
-/* And in that of wgmma, whose parts are swapped about, with its columns as they are: a lane's stand together as far as
- * its subgroup goes. */
-DEVICE void write_columns(const uint32_t (&pairs)[4][2], uint32_t *of_row, int within, int t, int subgroups)
+/* Of four lanes, each of which has v[i] for the i-th of them, each gets what all have for it, in their order. */
+DEVICE uint4 transpose_quad(const uint32_t (&v)[4])
 {
-    if (subgroups < 4) {
+    const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+    uint32_t of_two[2][2]; /* for the first or the second of two lanes: theirs */
 #pragma unroll
-        for (int i = 0; i < 4; i += 2) {
-            const int part = column_of_step(i, t, subgroups) / 8;
-            vectors_at<uint4>(of_row)[part ^ within] =
-                make_uint4(pairs[i][0], pairs[i][1], pairs[i + 1][0], pairs[i + 1][1]);
-        }
-        return;
+    for (int i = 0; i < 2; i++) {
+        const uint32_t other = __shfl_xor_sync(~0u, odd ? v[2 * i] : v[2 * i + 1], 1);
+        of_two[i][0] = odd ? other : v[2 * i];
+        of_two[i][1] = odd ? v[2 * i + 1] : other;
     }
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        vectors_at<uint2>(of_row)[((2 * i + t / 2) ^ within) * 2 + t % 2] = make_uint2(pairs[i][0], pairs[i][1]);
+    const uint32_t a = __shfl_xor_sync(~0u, upper ? of_two[0][0] : of_two[1][0], 2);
+    const uint32_t b = __shfl_xor_sync(~0u, upper ? of_two[0][1] : of_two[1][1], 2);
+    return upper ? make_uint4(a, b, of_two[1][0], of_two[1][1]) : make_uint4(of_two[0][0], of_two[0][1], a, b);
 }
 
-/* Or as the pairs that lanes have. */
+/* And in that of wgmma, whose parts are swapped about: a part has four lanes' pairs of one number. By whole warps, of
+ * which some lanes may have nothing to write. */
 DEVICE void write_wgmma_piece(const ffai__cuda_prepare_args &args, const uint32_t (&pairs)[4][2], int piece,
-                              int64_t row, int batch)
+                              int64_t row, int batch, bool there)
 {
     const int64_t block = (int64_t)piece * args.spans * 8 + batch / 4;
     const int within = (int)(row % ROW_TILE);
-    uint32_t *of_row = args.pieces + (block * args.row_tiles + row / ROW_TILE) * (FFAI__CUDA_X_TILE_BYTES / 4) +
-                       within * (FFAI__CUDA_X_TILE_BYTES / 4 / ROW_TILE);
-    if (args.order == FFAI__CUDA_ORDER_COLUMNS) {
-        write_columns(pairs, of_row, within, batch % 4, args.subgroups);
-        return;
-    }
+    uint4 *of_row = vectors_at<uint4>(args.pieces) +
+                    (block * args.row_tiles + row / ROW_TILE) * (FFAI__CUDA_X_TILE_BYTES / 16) + within * 8;
 #pragma unroll
-    for (int part = 0; part < 8; part++)
-        of_row[(part ^ within) * 4 + batch % 4] = pairs[part / 2][part % 2];
+    for (int half = 0; half < 2; half++) {
+        const uint4 part =
+            transpose_quad({pairs[2 * half][0], pairs[2 * half][1], pairs[2 * half + 1][0], pairs[2 * half + 1][1]});
+        if (there)
+            of_row[(half * 4 + batch % 4) ^ within] = part;
+    }
 }
 
 /* A subgroup's sums for mma.sync, as they are. */
@@ -60,15 +59,15 @@ DEVICE void prepare_batch(const ffai__cuda_prepare_args &args, row_batch x, int6
 {
     const int block = batch / 4;
     const bool there = block < args.spans * 8;
-    const bool wgmma = args.order != FFAI__CUDA_ORDER_MMA;
+    const bool wgmma = args.order == FFAI__CUDA_ORDER_WGMMA;
     float sums[4] = {0, 0, 0, 0};
     for (int piece = 0; piece < args.num_pieces; piece++) {
         uint32_t pairs[4][2];
 #pragma unroll
         for (int step = 0; step < 4; step++)
             sums[step] += take_piece(pairs[step], x.v[step]);
-        if (there && wgmma)
-            write_wgmma_piece(args, pairs, piece, row, batch);
+        if (wgmma)
+            write_wgmma_piece(args, pairs, piece, row, batch, there);
         else if (there)
             write_piece(args, pairs, piece, row, batch);
     }

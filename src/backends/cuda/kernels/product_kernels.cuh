@@ -35,13 +35,11 @@ enum { ROW_BESIDE = 2 }; /* blocks of product_row that a multiprocessor has room
     {                                                                                                                  \
         product_many<format, subgroups>(args);                                                                         \
     }                                                                                                                  \
-    KERNEL_CLUSTER(product_wgmma_##name, ffai__cuda_product_wgmma_args, FFAI__CUDA_WGMMA_THREADS(format),              \
-                   FFAI__CUDA_WGMMA_CLUSTER(format))                                                                   \
+    KERNEL_CLUSTER(product_wgmma_##name, ffai__cuda_product_wgmma_args, WGMMA_THREADS, WGMMA_CLUSTER)                  \
     {                                                                                                                  \
         product_wgmma<format, subgroups, 1>(args);                                                                     \
     }                                                                                                                  \
-    KERNEL_CLUSTER(product_wgmma_fine_##name, ffai__cuda_product_wgmma_args, FFAI__CUDA_WGMMA_THREADS(format),         \
-                   FFAI__CUDA_WGMMA_CLUSTER(format))                                                                   \
+    KERNEL_CLUSTER(product_wgmma_fine_##name, ffai__cuda_product_wgmma_args, WGMMA_THREADS, WGMMA_CLUSTER)             \
     {                                                                                                                  \
         product_wgmma<format, subgroups, 2>(args);                                                                     \
     }

@@ -5,7 +5,7 @@
  * two units: their pairs, in registers, are wgmma's A as they are mma.sync's; x in shared memory is its B. Sums over
  * columns are one warp's, in order: a row's result depends on the matrix's columns alone.
  *
- * For swiglu the groups have the same 64 rows of two matrices. */
+ * For swiglu a warp's two units are the same rows of two matrices. */
 #ifndef FFAI_CUDA_PRODUCT_WGMMA_CUH
 #define FFAI_CUDA_PRODUCT_WGMMA_CUH
 
@@ -14,13 +14,10 @@
 enum {
     GROUP_WARPS = 4,
     GROUP_THREADS = GROUP_WARPS * WARP,
-    GROUPS = 2,
-    GROUP_UNITS = FFAI__CUDA_WGMMA_UNITS / GROUPS,
-    /* The third group's first warp brings the matrices, the second x; in few bits the others and the fourth group
-     * unpack. */
-    FIRST_UNPACKING = GROUPS * GROUP_WARPS + 2,
-    UNPACKING = 2 + GROUP_WARPS,
-    X_BYTES = FFAI__CUDA_BLOCK_COLUMNS * 2 /* of a row of x in a stage, and of codes */
+    GROUPS = 2, /* that multiply; of a third one the first warp brings the matrices, the second x */
+    WGMMA_THREADS = FFAI__CUDA_WGMMA_THREADS,
+    WGMMA_CLUSTER = FFAI__CUDA_WGMMA_CLUSTER,
+    X_BYTES = FFAI__CUDA_BLOCK_COLUMNS * 2 /* of a row of x in a stage */
 };
 
 #ifdef HAS_GROUP_PRODUCTS
@@ -37,12 +34,11 @@ template <int STAGES, int BLOCKS> struct stage_ring {
         empty = barriers + STAGES;
         stage = parity = 0;
     }
-    /* For so many warps that fill a stage, and that read it. */
-    DEVICE_MEMBER void open(int fillers, int readers) const
+    DEVICE_MEMBER void open() const
     {
         for (int i = 0; i < STAGES; i++) {
-            barrier_make(full + i, fillers);
-            barrier_make(empty + i, readers * BLOCKS);
+            barrier_make(full + i, 1);
+            barrier_make(empty + i, GROUPS * GROUP_WARPS * BLOCKS);
         }
     }
     DEVICE_MEMBER void go_on(int count = 1)
@@ -100,38 +96,27 @@ template <int STAGES, int BLOCKS> struct stage_ring {
  * scales. */
 template <int FORMAT, int SUBGROUPS> struct wgmma_shared {
     static constexpr int rows = FFAI__CUDA_WGMMA_ROWS(FORMAT);
-    static constexpr int cluster = FFAI__CUDA_WGMMA_CLUSTER(FORMAT);
     static constexpr int x_stages = FFAI__CUDA_WGMMA_X_STAGES(FORMAT, SUBGROUPS);
-    static constexpr int code_stages = FFAI__CUDA_WGMMA_CODE_STAGES(FORMAT, SUBGROUPS);
     static constexpr int weight_stages = FFAI__CUDA_WGMMA_WEIGHT_STAGES;
     static constexpr int tiles = FFAI__CUDA_WGMMA_STAGE_TILES(FORMAT); /* of a stage of weights */
     static constexpr int unit_bytes = FFAI__CUDA_WGMMA_UNIT_BYTES(FORMAT, SUBGROUPS);
-    uint8_t *x, *codes, *weights;
-    stage_ring<x_stages, cluster> x_ring;
-    stage_ring<code_stages, 1> code_ring;
+    uint8_t *x, *weights;
+    stage_ring<x_stages, WGMMA_CLUSTER> x_ring;
     stage_ring<weight_stages, 1> weight_ring;
 
     DEVICE_MEMBER explicit wgmma_shared(uint8_t *shared)
     {
         x = shared;
-        codes = x + x_stages * rows * X_BYTES;
-        weights = codes + code_stages * FFAI__CUDA_WGMMA_CODE_BYTES;
+        weights = x + x_stages * rows * X_BYTES;
         uint64_t *barriers =
             reinterpret_cast<uint64_t *>(weights + weight_stages * FFAI__CUDA_WGMMA_UNITS * unit_bytes);
         x_ring.make(barriers);
         weight_ring.make(barriers + 2 * x_stages);
-        code_ring.make(barriers + 2 * x_stages + 2 * weight_stages);
     }
     DEVICE_MEMBER void open() const
     {
-        constexpr int multiplying = GROUPS * GROUP_WARPS;
-        x_ring.open(1, multiplying);
-        weight_ring.open(1, is_affine<FORMAT> ? multiplying + UNPACKING : multiplying);
-        code_ring.open(UNPACKING, multiplying);
-    }
-    DEVICE_MEMBER uint8_t *codes_of(int unit) const
-    {
-        return codes + code_ring.stage * FFAI__CUDA_WGMMA_CODE_BYTES + unit * UNIT * X_BYTES;
+        x_ring.open();
+        weight_ring.open();
     }
     DEVICE_MEMBER uint8_t *weights_of(int unit) const
     {
@@ -146,35 +131,45 @@ template <int FORMAT, int SUBGROUPS> struct wgmma_shared {
 /* A block's part of the work. */
 typedef struct wgmma_frame {
     const ffai__cuda_product_wgmma_args *args;
-    int number;                  /* of the block's part; of swiglu's two 0 */
-    const ffai__cuda_part *part; /* of this group of warps */
-    int64_t first_unit;          /* of the block, in each part */
-    int warp;                    /* of the block: one number for all lanes, which the compiler knows */
-    int64_t unit;                /* the warp's first */
-    int scale_format;            /* of both matrices of swiglu */
-    bool wide;                   /* it has 32 bits */
-    uint32_t none;               /* 0, which nvcc does not know */
-    int first_tile;              /* of rows of x, and how many there are */
+    int number;         /* of the block's part; of swiglu's two 0 */
+    int64_t first_unit; /* of the block, in each part */
+    int warp;           /* of the block: one number for all lanes, which the compiler knows */
+    int64_t unit;       /* the warp's first */
+    int scale_format;   /* of both matrices of swiglu */
+    bool wide;          /* it has 32 bits */
+    uint32_t none;      /* 0, which nvcc does not know */
+    int first_tile;     /* of rows of x, and how many there are */
     int num_tiles;
     int rank; /* of the block in its cluster */
     int64_t num_rows;
     int tiles; /* of columns */
 } wgmma_frame;
 
+/* What unit i of a warp is of, and its number there. */
+DEVICE const ffai__cuda_part &part_of(const wgmma_frame &f, int i)
+{
+    return f.args->parts[f.args->swiglu ? i : f.number];
+}
+
+DEVICE int64_t unit_of(const wgmma_frame &f, int i)
+{
+    return f.args->swiglu ? f.unit : f.unit + i;
+}
+
 /* Block `block` of 64 columns, or of sums, of all pieces. By one thread. */
 template <int FORMAT, int SUBGROUPS>
 DEVICE void bring_x(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, const void *from, int block,
                     int blocks, int pieces)
 {
-    const int first = f.num_tiles * f.rank / shared.cluster;
-    const int count = f.num_tiles * (f.rank + 1) / shared.cluster - first; /* this block's part for all */
+    const int first = f.num_tiles * f.rank / WGMMA_CLUSTER;
+    const int count = f.num_tiles * (f.rank + 1) / WGMMA_CLUSTER - first; /* this block's part for all */
     for (int piece = 0; piece < pieces; piece++) {
         const int64_t tile = ((int64_t)piece * blocks + block) * f.args->row_tiles + f.first_tile + first;
         uint64_t *full = shared.x_ring.full + shared.x_ring.stage;
         shared.x_ring.wait_for_room();
         barrier_arrive_with(full, (uint32_t)f.num_tiles * FFAI__CUDA_X_TILE_BYTES);
         if (count > 0)
-            copy_bulk_to_all<shared.cluster>(shared.x + shared.x_ring.stage * shared.rows * X_BYTES +
+            copy_bulk_to_all<WGMMA_CLUSTER>(shared.x + shared.x_ring.stage * shared.rows * X_BYTES +
                                                 first * FFAI__CUDA_X_TILE_BYTES,
                                             static_cast<const uint8_t *>(from) + tile * FFAI__CUDA_X_TILE_BYTES,
                                             (uint32_t)count * FFAI__CUDA_X_TILE_BYTES, full);
@@ -188,8 +183,8 @@ DEVICE void bring_weights(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_f
 {
     const int number = threadIdx.x % FFAI__CUDA_WGMMA_UNITS;
     const bool scales = threadIdx.x % WARP >= FFAI__CUDA_WGMMA_UNITS;
-    const ffai__cuda_matrix &m = f.args->parts[f.args->swiglu ? number / GROUP_UNITS : f.number].matrix;
-    const int64_t unit = f.first_unit + (f.args->swiglu ? number % GROUP_UNITS : number);
+    const ffai__cuda_matrix &m = part_of(f, number % 2).matrix;
+    const int64_t unit = f.first_unit + (f.args->swiglu ? number / 2 : number);
     const int tiles = m.tiles - tile < shared.tiles ? m.tiles - tile : shared.tiles;
     const bool there = unit < m.units && (is_affine<FORMAT> || !scales);
     const uint32_t span_bytes = 256 * SUBGROUPS * (f.wide ? 2 : 1); /* of scales */
@@ -250,7 +245,7 @@ DEVICE void unit_words(uint32_t (&words)[lane_words<FORMAT>], const uint8_t *uni
             reinterpret_cast<const uint32_t *>(unit)[(tile * lane_words<FORMAT> + i) * WARP + threadIdx.x % WARP];
 }
 
-/* How many bf16 numbers a weight becomes. */
+/* How many bf16 numbers a weight becomes: eight bits are one here, since products cost more than unpacking does. */
 template <int FORMAT> constexpr int wgmma_parts = FORMAT == FFAI__CUDA_F32 ? 3 : FORMAT == FFAI__CUDA_F16 ? 2 : 1;
 
 /* Half a tile, 64 columns, of 16 rows of the matrix as wgmma's A. */
@@ -267,6 +262,10 @@ DEVICE void unpack_operand(wgmma_operand<FORMAT> &operand, const wgmma_weights<F
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             unpack_pairs<FORMAT>(pairs[i], weights.words[i], part);
+            if constexpr (FORMAT == 8)
+                join_nibbles(pairs[i], weights.words[i]);
+            else
+                take_out_magic<FORMAT>(pairs[i], 3, part);
         }
         block_pairs<FORMAT>(operand.a[part], pairs[0], pairs[1], HALF);
 #pragma unroll
@@ -287,9 +286,9 @@ template <int FORMAT, int SUBGROUPS> struct wgmma_work {
     static constexpr int rows = FFAI__CUDA_WGMMA_ROWS(FORMAT);
     group_sums<rows> results;
     group_sums<is_affine<FORMAT> ? rows : 2> sums; /* of a subgroup's columns */
-    float scales[2]; /* of the next subgroup, of the lane's two rows */
+    float scales[2];                               /* of the next subgroup, of the lane's two rows */
     wgmma_weights<FORMAT> weights;
-    wgmma_operand<FORMAT> operands[2]; /* of the halves, which dense products read by turns */
+    wgmma_operand<FORMAT> operands[2]; /* of the halves, which products read by turns */
     wgmma_shared<FORMAT, SUBGROUPS> shared;
 
     DEVICE_MEMBER explicit wgmma_work(const wgmma_shared<FORMAT, SUBGROUPS> &at) : results(), shared(at)
@@ -304,8 +303,7 @@ template <int FORMAT> DEVICE bool is_by_four(const wgmma_frame &f, int tile)
 }
 
 /* Tile `tile` is about to be read from its stage, and has been. */
-template <int FORMAT, int SUBGROUPS>
-DEVICE void enter_tile(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int tile)
+template <int FORMAT, int SUBGROUPS> DEVICE void enter_tile(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int tile)
 {
     if (tile % shared.tiles == 0)
         shared.weight_ring.wait();
@@ -317,76 +315,6 @@ DEVICE void leave_tile(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_fram
     if (tile % shared.tiles == shared.tiles - 1 || tile == f.tiles - 1) {
         shared.weight_ring.give_back(0, 1);
         shared.weight_ring.go_on();
-    }
-}
-
-/* The pairs of a lane's row of a unit, of 64 columns, to their places in a stage of codes: as ORDER_COLUMNS (args.h). */
-template <int FORMAT, int SUBGROUPS>
-DEVICE void write_codes(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int unit, const uint32_t (&pairs)[8])
-{
-    const int row = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-    uint8_t *of_row = shared.codes_of(unit) + row * X_BYTES;
-    if constexpr (SUBGROUPS < 4) {
-#pragma unroll
-        for (int i = 0; i < 8; i += 4) {
-            const int part = column_of_step(i / 2, t, SUBGROUPS) / 8;
-            vectors_at<uint4>(of_row)[part ^ row] = make_uint4(pairs[i], pairs[i + 1], pairs[i + 2], pairs[i + 3]);
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < 8; i += 2)
-            vectors_at<uint2>(of_row)[((i + t / 2) ^ row) * 2 + t % 2] = make_uint2(pairs[i], pairs[i + 1]);
-    }
-}
-
-/* By an unpacking warp: a stage of codes is written. */
-template <int FORMAT, int SUBGROUPS> DEVICE void pass_codes(wgmma_shared<FORMAT, SUBGROUPS> &shared)
-{
-    publish_to_products();
-    __syncwarp();
-    if (threadIdx.x % WARP == 0)
-        barrier_arrive(shared.code_ring.full + shared.code_ring.stage);
-    shared.code_ring.go_on();
-}
-
-/* By an unpacking warp: half a tile of `UNITS` units from number `unit` on as bf16 numbers. */
-template <int FORMAT, int SUBGROUPS, int UNITS, int HALF>
-DEVICE void unpack_half(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, int tile, int unit)
-{
-    constexpr int together = lane_words<FORMAT> <= 4 ? UNITS : 1; /* as registers allow */
-    shared.code_ring.wait_for_room();
-#pragma unroll
-    for (int first = 0; first < UNITS; first += together) {
-        uint32_t words[together][lane_words<FORMAT>];
-#pragma unroll
-        for (int i = 0; i < together; i++)
-            unit_words<FORMAT>(words[i], shared.weights_of(unit + first + i), tile % shared.tiles,
-                               is_by_four<FORMAT>(f, tile));
-#pragma unroll
-        for (int i = 0; i < together; i++) {
-            uint32_t pairs[PAIRS], own[8];
-            unpack_pairs<FORMAT>(pairs, words[i], 0);
-            if constexpr (FORMAT == 8)
-                join_nibbles(pairs, words[i]);
-            else
-                take_out_magic<FORMAT>(pairs, 3, 0);
-#pragma unroll
-            for (int part = 0; part < 8; part++)
-                own[part] = pairs[part * 2 + HALF];
-            write_codes(shared, unit + first + i, own);
-        }
-    }
-    pass_codes(shared);
-}
-
-template <int FORMAT, int SUBGROUPS, int UNITS>
-DEVICE void unpack_columns(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f, int unit)
-{
-    for (int tile = 0; tile < f.tiles; tile++) {
-        enter_tile(shared, tile);
-        unpack_half<FORMAT, SUBGROUPS, UNITS, 0>(shared, f, tile, unit);
-        unpack_half<FORMAT, SUBGROUPS, UNITS, 1>(shared, f, tile, unit);
-        leave_tile(shared, f, tile);
     }
 }
 
@@ -427,73 +355,86 @@ DEVICE void start_products(group_sums<FFAI__CUDA_WGMMA_ROWS(FORMAT)> &sums, cons
     close_products();
 }
 
-/* Steps [FIRST, LAST) of a stage of codes, which is there, through all pieces of x, to sums that begin anew. */
+/* Steps [FIRST, LAST) of half a tile of codes, through all pieces of x, which are there, to sums that begin anew. */
 template <int FORMAT, int SUBGROUPS, int PIECES, int FIRST, int LAST>
-DEVICE void start_code_products(group_sums<FFAI__CUDA_WGMMA_ROWS(FORMAT)> &sums,
-                                const wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
+DEVICE void start_code_products(group_sums<FFAI__CUDA_WGMMA_ROWS(FORMAT)> &sums, const wgmma_operand<FORMAT> &operand,
+                                const wgmma_shared<FORMAT, SUBGROUPS> &shared)
 {
     auto ring = shared.x_ring;
-    const auto codes = group_columns(shared.codes_of(f.warp / GROUP_WARPS * GROUP_UNITS));
     begin_products();
 #pragma unroll
     for (int piece = 0; piece < PIECES; piece++) {
         const auto columns = group_columns(shared.x + ring.stage * shared.rows * X_BYTES);
 #pragma unroll
         for (int step = FIRST; step < LAST; step++)
-            multiply_group_rows(sums, codes, columns, step, step > FIRST || piece > 0);
+            multiply_group(sums, operand.a[0][step], columns, step, step > FIRST || piece > 0);
         ring.go_on();
     }
     close_products();
 }
 
-/* Until codes and x of the 64 columns `from` pieces ahead are there. */
-template <int FORMAT, int SUBGROUPS, int PIECES>
-DEVICE void wait_for_columns(const wgmma_shared<FORMAT, SUBGROUPS> &shared, int ahead)
+/* The words of a tile, which is there. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void take_words_of_tile(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
-    shared.code_ring.wait_for(ahead, 1);
-    shared.x_ring.wait_for(ahead * PIECES, PIECES);
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        unit_words<FORMAT>(work.weights.words[i], work.shared.weights_of(f.warp * 2 + i), tile % work.shared.tiles,
+                           is_by_four<FORMAT>(f, tile));
 }
 
-/* Scales of the subgroup behind q of half HALF of a tile: the next one, if there is one. The tile's stage of weights is
- * left with the scales of its last subgroup. */
+/* The tile's stage of weights is left with all that is needed of it; the next one's words come. */
+template <int FORMAT, int SUBGROUPS>
+DEVICE void take_next_words(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
+{
+    leave_tile(work.shared, f, tile);
+    if (tile + 1 < f.tiles) {
+        enter_tile(work.shared, tile + 1);
+        take_words_of_tile(work, f, tile + 1);
+    }
+}
+
+/* Behind the products of subgroup Q of half HALF of a tile: the scales of the next one, and, behind the half's last
+ * one, the next half as numbers. */
 template <int FORMAT, int SUBGROUPS, int HALF, int Q>
-DEVICE void take_next_scales(float (&scales)[2], wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f,
-                             int tile)
+DEVICE void take_next(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
     if constexpr (Q + 1 < SUBGROUPS) {
-        take_scales(scales, shared, f, tile, HALF, Q + 1);
+        take_scales(work.scales, work.shared, f, tile, HALF, Q + 1);
     } else if constexpr (HALF == 0) {
-        take_scales(scales, shared, f, tile, 1, 0);
+        take_scales(work.scales, work.shared, f, tile, 1, 0);
+        unpack_operand<FORMAT, 1>(work.operands[1], work.weights, f.none);
+        if constexpr (SUBGROUPS == 1)
+            take_next_words(work, f, tile);
     } else {
-        leave_tile(shared, f, tile);
+        if constexpr (SUBGROUPS > 1)
+            take_next_words(work, f, tile);
         if (tile + 1 < f.tiles) {
-            enter_tile(shared, tile + 1);
-            take_scales(scales, shared, f, tile + 1, 0, 0);
+            take_scales(work.scales, work.shared, f, tile + 1, 0, 0);
+            unpack_operand<FORMAT, 0>(work.operands[0], work.weights, f.none);
         }
     }
 }
 
 /* The subgroups of half a tile of codes, one after the other: results += scales * sums. Of the two groups of warps one
- * multiplies while the other scales. What can be done for the next subgroup is done while this one is multiplied. */
+ * multiplies while the other scales; what the next subgroup needs is made while this one is multiplied. */
 template <int FORMAT, int SUBGROUPS, int PIECES, int HALF, int Q>
 DEVICE void take_subgroups(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
     constexpr int first = Q * 4 / SUBGROUPS, last = (Q + 1) * 4 / SUBGROUPS;
     /* Where stages are few, those of the next columns would be waited for before there is room to bring them soon. */
-    constexpr bool has_room = work.shared.x_stages > 2 * PIECES && work.shared.code_stages > 2;
+    constexpr bool has_room = work.shared.x_stages > 2 * PIECES;
     if (!has_room && Q == 0)
-        wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 0);
+        work.shared.x_ring.wait_for(0, PIECES);
     settle(work.sums);
-    start_code_products<FORMAT, SUBGROUPS, PIECES, first, last>(work.sums, work.shared, f);
+    start_code_products<FORMAT, SUBGROUPS, PIECES, first, last>(work.sums, work.operands[HALF], work.shared);
     const float scales[2] = {work.scales[0], work.scales[1]};
-    take_next_scales<FORMAT, SUBGROUPS, HALF, Q>(work.scales, work.shared, f, tile);
+    take_next<FORMAT, SUBGROUPS, HALF, Q>(work, f, tile);
     if (has_room && Q + 1 == SUBGROUPS && (HALF == 0 || tile + 1 < f.tiles))
-        wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 1);
+        work.shared.x_ring.wait_for(PIECES, PIECES);
     wait_for_products<0>();
-    if constexpr (Q + 1 == SUBGROUPS) {
-        work.shared.code_ring.give_back(0, 1);
+    if constexpr (Q + 1 == SUBGROUPS)
         work.shared.x_ring.give_back(0, PIECES);
-    }
     settle(work.sums);
 #pragma unroll
     for (int i = 0; i < work.rows / 2; i++)
@@ -507,7 +448,6 @@ template <int FORMAT, int SUBGROUPS, int PIECES, int HALF>
 DEVICE void take_codes(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f, int tile)
 {
     take_subgroups<FORMAT, SUBGROUPS, PIECES, HALF, 0>(work, f, tile);
-    work.shared.code_ring.go_on();
     work.shared.x_ring.go_on(PIECES);
 }
 
@@ -532,8 +472,8 @@ typedef struct wgmma_biases {
  * one's: its results are not kept. */
 DEVICE const uint32_t *scales_of_row(const wgmma_frame &f, int i)
 {
-    const ffai__cuda_matrix &m = f.part->matrix;
-    const int64_t unit = f.unit + i < m.units ? f.unit + i : 0;
+    const ffai__cuda_matrix &m = part_of(f, i).matrix;
+    const int64_t unit = unit_of(f, i) < m.units ? unit_of(f, i) : 0;
     return m.scales + scale_index(&m, unit, 0, threadIdx.x % WARP / 4, 0, 0) * (f.wide ? 2 : 1);
 }
 
@@ -612,15 +552,19 @@ DEVICE int64_t x_row_of(const wgmma_frame &f, int tile, int i)
 
 DEVICE int64_t matrix_row_of(const wgmma_frame &f, int i)
 {
-    return (f.unit + i / 2) * UNIT + threadIdx.x % WARP / 4;
+    return unit_of(f, i / 2) * UNIT + threadIdx.x % WARP / 4;
 }
 
 /* What belongs to each row of the matrix. */
 template <int ROWS> DEVICE void add_bias(group_sums<ROWS> &results, const wgmma_frame &f)
 {
     float bias[2] = {0, 0};
-    for (int i = 0; i < 2 && f.part->bias; i++)
-        bias[i] = matrix_row_of(f, 2 * i) < f.part->matrix.rows ? f.part->bias[matrix_row_of(f, 2 * i)] : 0;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const ffai__cuda_part &p = part_of(f, i);
+        if (p.bias && matrix_row_of(f, 2 * i) < p.matrix.rows)
+            bias[i] = p.bias[matrix_row_of(f, 2 * i)];
+    }
 #pragma unroll
     for (int i = 0; i < ROWS / 2; i++)
         results.c[i] += bias[i % 4 / 2];
@@ -631,7 +575,7 @@ template <int ROWS> DEVICE void finish_group(group_sums<ROWS> &results, const wg
 {
     enum { ALL = ROWS / ROW_TILE, TOGETHER = ALL <= 16 ? ALL : ALL / 2 }; /* tiles */
     static_assert(ALL % TOGETHER == 0, "no tile behind the last");
-    const ffai__cuda_part &p = *f.part;
+    const ffai__cuda_part &p = f.args->parts[f.number];
     const int64_t rows = p.matrix.rows;
 #pragma unroll
     for (int first = 0; first < ALL; first += TOGETHER) {
@@ -653,40 +597,27 @@ template <int ROWS> DEVICE void finish_group(group_sums<ROWS> &results, const wg
     }
 }
 
-/* Results of swiglu as a thread has them: of half the block's rows of x. */
+/* Results of swiglu as a thread has them, of a row of the matrices: two of every tile of x. */
 template <int ROWS> struct swiglu_results {
-    static constexpr int tiles = ROWS / ROW_TILE / 2;
-    float v[tiles * 4];
+    static constexpr int tiles = ROWS / ROW_TILE;
+    float v[tiles][2];
 };
 
-/* The groups have the same rows of gate and up: each gives the other's half of its columns to it. */
-template <int ROWS> DEVICE void join_swiglu(swiglu_results<ROWS> &y, const group_sums<ROWS> &results, float *exchange)
+template <int ROWS> DEVICE void join_swiglu(swiglu_results<ROWS> &y, const group_sums<ROWS> &results)
 {
-    constexpr int count = swiglu_results<ROWS>::tiles * 4;
-    const int group = threadIdx.x / GROUP_THREADS;
-    const int thread = threadIdx.x % GROUP_THREADS;
-    sync_some(1, GROUPS * GROUP_THREADS); /* all are done with the ring */
 #pragma unroll
-    for (int i = 0; i < count; i++)
-        exchange[(group * count + i) * GROUP_THREADS + thread] = group == 0 ? results.c[count + i] : results.c[i];
-    sync_some(1, GROUPS * GROUP_THREADS);
-#pragma unroll
-    for (int i = 0; i < count; i++) {
-        const float own = group == 0 ? results.c[i] : results.c[count + i];
-        const float other = exchange[((1 - group) * count + i) * GROUP_THREADS + thread];
-        y.v[i] = group == 0 ? silu_of(own) * other : silu_of(other) * own;
-    }
+    for (int i = 0; i < y.tiles * 2; i++)
+        y.v[i / 2][i % 2] = silu_of(results.c[i / 2 * 4 + i % 2]) * results.c[i / 2 * 4 + 2 + i % 2];
 }
 
 template <int ROWS> DEVICE void store_swiglu(const swiglu_results<ROWS> &y, const wgmma_frame &f)
 {
     const ffai__cuda_part &p = f.args->parts[0];
-    const int first = threadIdx.x / GROUP_THREADS * y.tiles;
 #pragma unroll
-    for (int i = 0; i < y.tiles * 4; i++) {
-        const int64_t row = x_row_of(f, first + i / 4, i % 4);
-        if (row < f.num_rows && matrix_row_of(f, i % 4) < p.matrix.rows)
-            p.y[row * p.matrix.rows + matrix_row_of(f, i % 4)] = y.v[i];
+    for (int i = 0; i < y.tiles * 2; i++) {
+        const int64_t row = x_row_of(f, i / 2, i);
+        if (row < f.num_rows && matrix_row_of(f, 0) < p.matrix.rows)
+            p.y[row * p.matrix.rows + matrix_row_of(f, 0)] = y.v[i / 2][i % 2];
     }
 }
 
@@ -729,26 +660,23 @@ DEVICE void write_block_sums(const wgmma_frame &f, const uint8_t *pieces, int pi
 template <int ROWS> DEVICE void pass_swiglu(swiglu_results<ROWS> &y, const wgmma_frame &f, uint8_t *staging)
 {
     const ffai__cuda_prepare_args &next = f.args->next;
-    const int first = threadIdx.x / GROUP_THREADS * y.tiles;
-    int place[4]; /* within a tile, of values i % 4 */
+    const int column = (int)(matrix_row_of(f, 0) - f.first_unit * UNIT);
+    const bool there = matrix_row_of(f, 0) < f.args->parts[0].matrix.rows;
+    int step, t, place[2]; /* within a tile */
+    step_of_column(column / 4 * 4, next.subgroups, &step, &t);
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const int column = (int)(matrix_row_of(f, i) - f.first_unit * UNIT);
-        const int row = threadIdx.x % 4 * 2 + i % 2;
-        int step, t;
-        step_of_column(column / 4 * 4, next.subgroups, &step, &t);
-        place[i] = row * X_BYTES + (next.order == FFAI__CUDA_ORDER_COLUMNS
-                                        ? (column / 8 ^ row) * 16 + column % 8 * 2
-                                        : ((2 * step + column % 4 / 2) ^ row) * 16 + t * 4 + column % 2 * 2);
+    for (int i = 0; i < 2; i++) {
+        const int row = threadIdx.x % 4 * 2 + i;
+        place[i] = row * X_BYTES + ((2 * step + column % 4 / 2) ^ row) * 16 + t * 4 + column % 2 * 2;
     }
+    sync_some(1, GROUPS * GROUP_THREADS); /* all are done with the ring */
     for (int piece = 0; piece < next.num_pieces; piece++) {
 #pragma unroll
-        for (int i = 0; i < y.tiles * 4; i++) {
-            const bool there = matrix_row_of(f, i % 4) < f.part->matrix.rows;
-            const uint16_t bits = f32_to_bf16(there ? y.v[i] : 0);
-            y.v[i] -= bf16_to_f32(bits);
-            *reinterpret_cast<uint16_t *>(staging + piece * ROWS * X_BYTES + (first + i / 4) * FFAI__CUDA_X_TILE_BYTES +
-                                          place[i % 4]) = bits;
+        for (int i = 0; i < y.tiles * 2; i++) {
+            const uint16_t bits = f32_to_bf16(there ? y.v[i / 2][i % 2] : 0);
+            y.v[i / 2][i % 2] -= bf16_to_f32(bits);
+            *reinterpret_cast<uint16_t *>(staging + piece * ROWS * X_BYTES + i / 2 * FFAI__CUDA_X_TILE_BYTES +
+                                          place[i % 2]) = bits;
         }
     }
     sync_some(1, GROUPS * GROUP_THREADS);
@@ -765,26 +693,23 @@ template <int ROWS> DEVICE void pass_swiglu(swiglu_results<ROWS> &y, const wgmma
 template <int ROWS> DEVICE void finish_swiglu(const group_sums<ROWS> &results, const wgmma_frame &f, uint8_t *memory)
 {
     swiglu_results<ROWS> y;
-    join_swiglu(y, results, reinterpret_cast<float *>(memory));
+    join_swiglu(y, results);
     if (f.args->next.spans)
-        pass_swiglu(y, f, memory + swiglu_results<ROWS>::tiles * 4 * 2 * GROUP_THREADS * sizeof(float));
+        pass_swiglu(y, f, memory);
     else
         store_swiglu(y, f);
 }
 
-/* The part that a block belongs to, and the units of it that this thread's group has. */
+/* The part that a block belongs to, and the units of it that this warp has. */
 DEVICE void find_part(wgmma_frame &f)
 {
     const ffai__cuda_product_wgmma_args &args = *f.args;
-    f.warp = warp_of_block();
-    const int group = f.warp / GROUP_WARPS % GROUPS;
-    const int warp = f.warp % GROUP_WARPS;
     while (!args.swiglu && f.number + 1 < args.num_parts && (int)blockIdx.y >= args.first_block[f.number + 1])
         f.number++;
-    f.part = &args.parts[args.swiglu ? group : f.number];
-    f.first_unit = args.swiglu ? (int64_t)blockIdx.y * GROUP_UNITS
+    f.warp = warp_of_block();
+    f.first_unit = args.swiglu ? (int64_t)blockIdx.y * (FFAI__CUDA_WGMMA_UNITS / 2)
                                : ((int64_t)blockIdx.y - args.first_block[f.number]) * FFAI__CUDA_WGMMA_UNITS;
-    f.unit = f.first_unit + (args.swiglu ? 0 : group * GROUP_UNITS) + warp * 2;
+    f.unit = f.first_unit + (args.swiglu ? f.warp : f.warp * 2);
 }
 
 /* Products of all columns by one group of warps, of codes and of numbers. */
@@ -792,8 +717,10 @@ template <int FORMAT, int SUBGROUPS, int PIECES>
 DEVICE void multiply_codes(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_frame &f)
 {
     enter_tile(work.shared, 0);
+    take_words_of_tile(work, f, 0);
     take_scales(work.scales, work.shared, f, 0, 0, 0);
-    wait_for_columns<FORMAT, SUBGROUPS, PIECES>(work.shared, 0);
+    unpack_operand<FORMAT, 0>(work.operands[0], work.weights, f.none);
+    work.shared.x_ring.wait_for(0, PIECES);
     for (int tile = 0; tile < f.tiles; tile++) {
         take_codes<FORMAT, SUBGROUPS, PIECES, 0>(work, f, tile);
         take_codes<FORMAT, SUBGROUPS, PIECES, 1>(work, f, tile);
@@ -806,10 +733,7 @@ DEVICE void multiply_numbers(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_fr
 {
     for (int tile = 0; tile < f.tiles; tile++) {
         enter_tile(work.shared, tile);
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-            unit_words<FORMAT>(work.weights.words[i], work.shared.weights_of(f.warp * 2 + i),
-                               tile % work.shared.tiles, is_by_four<FORMAT>(f, tile));
+        take_words_of_tile(work, f, tile);
         leave_tile(work.shared, f, tile);
         take_numbers<FORMAT, SUBGROUPS, PIECES, 0>(work, f, tile);
         take_numbers<FORMAT, SUBGROUPS, PIECES, 1>(work, f, tile);
@@ -832,26 +756,6 @@ DEVICE void multiply_columns(const wgmma_shared<FORMAT, SUBGROUPS> &shared, cons
         finish_swiglu(work.results, f, work.shared.x);
     else
         finish_group(work.results, f);
-}
-
-/* What the other warps do. The units that they unpack are shared out by threes in the fourth group, by twos in the
- * third. */
-template <int FORMAT, int SUBGROUPS, int PIECES>
-DEVICE void help_multiply(wgmma_shared<FORMAT, SUBGROUPS> &shared, const wgmma_frame &f)
-{
-    const int number = f.warp - FIRST_UNPACKING;
-    give_registers<is_affine<FORMAT> ? 32 : 40>();
-    if (f.warp == GROUPS * GROUP_WARPS) {
-        bring_matrices(shared, f);
-    } else if (number < 0) {
-        if (threadIdx.x % WARP == 0)
-            bring_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
-    } else if constexpr (is_affine<FORMAT>) {
-        if (number < 2)
-            unpack_columns<FORMAT, SUBGROUPS, 2>(shared, f, 2 * number);
-        else
-            unpack_columns<FORMAT, SUBGROUPS, 3>(shared, f, 3 * number - 2);
-    }
 }
 
 /* The rows of x that the block has. False: none. */
@@ -887,10 +791,14 @@ template <int FORMAT, int SUBGROUPS, int PIECES> DEVICE void product_wgmma(const
         return;
     f.rank = cluster_rank();
     if (f.warp >= GROUPS * GROUP_WARPS) {
-        help_multiply<FORMAT, SUBGROUPS, PIECES>(shared, f);
+        give_registers<is_affine<FORMAT> ? 24 : 40>();
+        if (f.warp == GROUPS * GROUP_WARPS)
+            bring_matrices(shared, f);
+        else if (threadIdx.x == (GROUPS * GROUP_WARPS + 1) * WARP)
+            bring_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
         arrive_at_cluster();
     } else {
-        take_registers<is_affine<FORMAT> ? 224 : 232>();
+        take_registers<is_affine<FORMAT> ? 240 : 232>();
         multiply_columns<FORMAT, SUBGROUPS, PIECES>(shared, f);
     }
     wait_for_cluster(); /* shared memory stays until the others have said their last about it */
