@@ -1,4 +1,4 @@
-"""Write a GGUF file of a model's shape with random weights, for timing llama.cpp.
+"""Write a GGUF file of a model's shape with random weights, for timing.
 
 Blocks are random bytes with small scales put where the format keeps them: the time of a product does not depend on
 the values, as long as they are ordinary numbers.
@@ -15,6 +15,8 @@ BLOCKS = {
     Type.Q5_K: (256, 176, [0, 2]),
     Type.Q4_K: (256, 144, [0, 2]),
     Type.Q4_0: (32, 18, [0]),
+    Type.Q4_1: (32, 20, [0, 2]),
+    Type.Q5_1: (32, 24, [0, 2]),
     Type.Q3_K: (256, 110, [108]),
     Type.Q2_K: (256, 84, [80, 82]),
 }
