@@ -423,7 +423,7 @@ DEVICE void take_subgroups(wgmma_work<FORMAT, SUBGROUPS> &work, const wgmma_fram
 {
     constexpr int first = Q * 4 / SUBGROUPS, last = (Q + 1) * 4 / SUBGROUPS;
     /* Where stages are few, those of the next columns would be waited for before there is room to bring them soon. */
-    constexpr bool has_room = work.shared.x_stages > 2 * PIECES;
+    constexpr bool has_room = wgmma_shared<FORMAT, SUBGROUPS>::x_stages > 2 * PIECES;
     if (!has_room && Q == 0)
         work.shared.x_ring.wait_for(0, PIECES);
     settle(work.sums);
