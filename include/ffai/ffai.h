@@ -6,6 +6,7 @@
 #include <ffai/convert.h>
 #include <ffai/device.h>
 #include <ffai/generate.h>
+#include <ffai/grammar.h>
 #include <ffai/hub.h>
 #include <ffai/memory.h>
 #include <ffai/model.h>

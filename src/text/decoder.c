@@ -536,3 +536,56 @@ ffai_status ffai__decoder_run_finish(ffai__buffer *out, ffai__decoder_run *run, 
     restart(run);
     return status;
 }
+
+ffai_status ffai__decoder_bytewise(uint32_t *dropped, const ffai__decoder *d, ffai_error *err)
+{
+    bool fused = false;
+    *dropped = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        const step *s = &d->steps[i];
+        const bool strips =
+            s->kind == STRIP && fused && s->start <= 1 && s->stop == 0 && s->character == 0x20 && *dropped == 0;
+        const bool plain = (s->kind == BYTE_LEVEL && i + 1 == d->count) || s->kind == BYTE_FALLBACK || s->kind == FUSE;
+        const bool alone = (s->kind == REPLACE && !fused) || (s->kind == METASPACE && !s->drops_first);
+        if (!strips && !plain && !alone)
+            return ffai__fail(err, FFAI_E_UNSUPPORTED,
+                              "decoder: step %zu: a token's text hangs on its neighbours, so that no grammar can be "
+                              "held",
+                              i + 1);
+        fused = fused || s->kind == FUSE;
+        if (strips)
+            *dropped += (uint32_t)s->start;
+    }
+    return FFAI_OK;
+}
+
+ffai_status ffai__decoder_run_bytes(ffai__buffer *out, ffai__decoder_run *run, const char *token, size_t size,
+                                    ffai_error *err)
+{
+    ffai__budget_start(&run->budget, size);
+    for (size_t i = 0; i < run->decoder->count; i++) {
+        const step *s = &run->decoder->steps[i];
+        ffai__buffer *output = &run->states[i].output;
+        const int byte = s->kind == BYTE_FALLBACK ? fallback_byte(token, size) : -1;
+        if (byte >= 0) {
+            const char c = (char)byte;
+            return ffai__buffer_append(out, &c, 1) ? FFAI_OK : ffai__fail_memory(err, "a token's bytes", 1);
+        }
+        if (s->kind == REPLACE)
+            FFAI__TRY(replace(run, i, token, size, err));
+        output->size = s->kind == REPLACE ? output->size : 0;
+        if (s->kind == BYTE_LEVEL)
+            append_bytes(output, token, size);
+        for (size_t at = 0, used = 0; s->kind == METASPACE && at < size; at += used) {
+            const bool mark = ffai__utf8_get(token + at, &used) == s->character;
+            ffai__buffer_append(output, mark ? " " : token + at, mark ? 1 : used);
+        }
+        if (output->failed)
+            return ffai__fail_memory(err, "a token's bytes", size);
+        if (s->kind == REPLACE || s->kind == BYTE_LEVEL || s->kind == METASPACE) {
+            token = output->data;
+            size = output->size;
+        }
+    }
+    return ffai__buffer_append(out, token, size) ? FFAI_OK : ffai__fail_memory(err, "a token's bytes", size);
+}

@@ -25,6 +25,13 @@ ffai_status ffai__decoder_run_token(ffai__buffer *out, ffai__decoder_run *run, c
 /* The end of the stream: append what was held back, and be ready for another stream. */
 ffai_status ffai__decoder_run_finish(ffai__buffer *out, ffai__decoder_run *run, ffai_error *err);
 
+/* Whether a token adds the same bytes to a text wherever it stands: FFAI_E_UNSUPPORTED names the step that hangs on its
+ * neighbours. But for the text's beginning: *dropped receives how many spaces are taken off there. */
+ffai_status ffai__decoder_bytewise(uint32_t *dropped, const ffai__decoder *decoder, ffai_error *err);
+/* Append what a token adds to a text, of a decoder that is bytewise; whole characters or not. */
+ffai_status ffai__decoder_run_bytes(ffai__buffer *out, ffai__decoder_run *run, const char *token, size_t size,
+                                    ffai_error *err);
+
 /* Bytes that the steps have handled so far: tests hold it against the size of input and output. */
 uint64_t ffai__decoder_run_work(const ffai__decoder_run *run);
 

@@ -1,0 +1,54 @@
+/* The states that an automaton with a stack can be in, made as they are met.
+ *
+ * A state is a set of nodes, each with the set of stacks it may have. Equal sets of stacks are one object, and so are
+ * equal states: a state is a number, and what a byte leads to is looked up where it was asked before. Sets of stacks
+ * share their lower parts: a frame is a node to return to and the set of stacks below it, one frame a node. */
+#ifndef FFAI_GRAMMAR_STATES_H
+#define FFAI_GRAMMAR_STATES_H
+
+#include "automaton.h"
+
+enum {
+    FFAI__STACK_DEPTH_MAX = 500, /* nesting beyond it is not matched */
+};
+
+typedef struct ffai__states ffai__states;
+typedef uint32_t ffai__state;
+
+/* Nothing leads on from it. */
+#define FFAI__DEAD 0u
+
+/* limit: bytes that states may take; the automaton must outlive them. */
+ffai_status ffai__states_create(ffai__states **out, const ffai__automaton *automaton, size_t limit, ffai_error *err);
+void ffai__states_free(ffai__states *states);
+
+/* Each of these may fail with FFAI_E_MEMORY, or with FFAI_E_LIMIT where states take more than the limit: then
+ * ffai__states_forget makes room. */
+ffai_status ffai__states_start(ffai__state *out, ffai__states *states, ffai_error *err);
+ffai_status ffai__states_step(ffai__state *out, ffai__states *states, ffai__state from, unsigned byte, ffai_error *err);
+/* All states but one are no more, and that one has another number. */
+ffai_status ffai__states_forget(ffai__state *kept, ffai__states *states, ffai_error *err);
+
+/* Whether the text may end here, and whether it must. */
+bool ffai__states_may_end(const ffai__states *states, ffai__state state);
+bool ffai__states_must_end(const ffai__states *states, ffai__state state);
+
+/* One of the state's runs (automaton.h); run: FFAI__NONE if it has none. Calls for index 0, 1 … until false. */
+bool ffai__states_run(uint32_t *run, uint32_t *more, const ffai__states *states, ffai__state state, uint32_t index);
+
+uint32_t ffai__states_count(const ffai__states *states);
+
+/* --- for loops that step a lot --- */
+
+typedef struct ffai__state_view {
+    const ffai__state *next; /* [states, kinds]: FFAI__UNKNOWN where ffai__states_step was not asked yet */
+    const uint8_t *kind_of;  /* [256] */
+    uint32_t num_kinds;
+} ffai__state_view;
+
+#define FFAI__UNKNOWN UINT32_MAX
+
+/* Valid until the next ffai__states_step. */
+ffai__state_view ffai__states_view(const ffai__states *states);
+
+#endif
