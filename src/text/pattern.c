@@ -16,9 +16,11 @@ enum {
     STARTS_PER_CALL = 1024 /* positions that one call may try before the clock is looked at */
 };
 
+/* One of the three. */
 struct ffai__pattern {
-    char *literal; /* NULL for a regex */
+    char *literal;
     size_t literal_size;
+    ffai__splitter *split;
     pcre2_code *code;
 };
 
@@ -66,26 +68,40 @@ static ffai_status compile_translated(pcre2_code **code, const ffai__buffer *reg
     return status;
 }
 
+static ffai_status compile_code(pcre2_code **code, const char *regex, size_t size, const char *place, ffai_error *err)
+{
+    ffai__buffer translated = FFAI__BUFFER_INIT;
+    ffai_status status = ffai__pattern_translate(&translated, regex, size, place, err);
+    if (status == FFAI_OK)
+        status = compile_translated(code, &translated, place, err);
+    ffai__buffer_free(&translated);
+    FFAI__TRY(status);
+    size_t compiled = 0;
+    pcre2_pattern_info(*code, PCRE2_INFO_SIZE, &compiled);
+    if (compiled <= JIT_SIZE_MAX)
+        pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* where it fails, PCRE2 interprets */
+    return FFAI_OK;
+}
+
 ffai_status ffai__pattern_compile(ffai__pattern **out, const char *regex, size_t size, const char *place,
                                   ffai_error *err)
 {
-    ffai__buffer translated = FFAI__BUFFER_INIT;
     ffai__pattern *pattern = ffai__calloc(1, sizeof *pattern);
-    ffai_status status = pattern ? ffai__pattern_translate(&translated, regex, size, place, err)
-                                 : ffai__fail_memory(err, "a regular expression", sizeof *pattern);
-    if (status == FFAI_OK)
-        status = compile_translated(&pattern->code, &translated, place, err);
-    ffai__buffer_free(&translated);
+    if (!pattern)
+        return ffai__fail_memory(err, "a regular expression", sizeof *pattern);
+    pattern->split = ffai__splitter_find(regex, size);
+    const ffai_status status = pattern->split ? FFAI_OK : compile_code(&pattern->code, regex, size, place, err);
     if (status != FFAI_OK) {
         ffai__free(pattern);
         return status;
     }
-    size_t compiled = 0;
-    pcre2_pattern_info(pattern->code, PCRE2_INFO_SIZE, &compiled);
-    if (compiled <= JIT_SIZE_MAX)
-        pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE); /* where it fails, PCRE2 interprets */
     *out = pattern;
     return FFAI_OK;
+}
+
+ffai__splitter *ffai__pattern_splitter(const ffai__pattern *pattern)
+{
+    return pattern->split;
 }
 
 static ffai_status create_literal(ffai__pattern **out, const char *text, size_t size, ffai_error *err)
@@ -127,7 +143,7 @@ void ffai__pattern_free(ffai__pattern *pattern)
 ffai_status ffai__matches_create(ffai__matches *matches, const ffai__pattern *pattern, ffai_error *err)
 {
     *matches = (ffai__matches){.pattern = pattern};
-    if (pattern->literal)
+    if (!pattern->code)
         return FFAI_OK;
     pcre2_general_context *general = pcre2_general_context_create(allocate, release, NULL);
     if (general) {
@@ -225,9 +241,23 @@ static void search_literal(bool *found, ffai__matches *m)
     m->end = m->start + p->literal_size;
 }
 
+static void split_next(bool *found, ffai__matches *m)
+{
+    *found = m->from < m->size;
+    if (!*found)
+        return;
+    m->start = m->from;
+    m->end = m->pattern->split(m->text, m->size, m->from);
+    m->from = m->end;
+}
+
 ffai_status ffai__matches_next(bool *found, ffai__matches *m, ffai_error *err)
 {
     *found = false;
+    if (m->pattern->split) {
+        split_next(found, m);
+        return FFAI_OK;
+    }
     while (m->from <= m->size) {
         if (m->pattern->literal)
             search_literal(found, m);

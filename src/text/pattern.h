@@ -6,6 +6,7 @@
 
 #include "budget.h"
 #include "json.h"
+#include "splitter.h"
 
 typedef struct ffai__pattern ffai__pattern;
 
@@ -15,6 +16,9 @@ ffai_status ffai__pattern_parse(ffai__pattern **out, const json_t *json, const c
 ffai_status ffai__pattern_compile(ffai__pattern **out, const char *regex, size_t size, const char *place,
                                   ffai_error *err);
 void ffai__pattern_free(ffai__pattern *pattern);
+
+/* What finds the pattern's matches by hand, where it is one of those regexes; else NULL. */
+ffai__splitter *ffai__pattern_splitter(const ffai__pattern *pattern);
 
 /* Walks over the matches in valid UTF-8, in order; empty ones right behind another match are left out. */
 typedef struct ffai__matches {

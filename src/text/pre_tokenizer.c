@@ -280,6 +280,19 @@ static ffai_status cut_at_matches(cutter *c, ffai__matches *matches, bool invert
     return done != c->text->size ? cut(c, done, c->text->size, invert, err) : FFAI_OK;
 }
 
+/* A splitter's matches are all of the text: each is a part by itself, there is nothing to hold back. */
+static ffai_status cut_into_words(cutter *c, ffai__splitter *split, ffai_error *err)
+{
+    const char *text = c->text->data;
+    const size_t size = c->text->size;
+    for (size_t at = 0; at < size;) {
+        const size_t end = split(text, size, at);
+        FFAI__TRY(emit(c, at, end, err));
+        at = end;
+    }
+    return FFAI_OK;
+}
+
 static bool is_delimiter(const step *s, uint32_t c)
 {
     switch (s->kind) {
@@ -390,7 +403,10 @@ static ffai_status run_step(ffai__pre_tokenizer_run *run, size_t index, const ff
     FFAI__TRY(rewrite(&text, s, run, index, err));
     cutter c = {.run = run, .index = index, .text = &text, .behavior = s->behavior};
     ffai_status status = FFAI_OK;
-    if (s->pattern)
+    ffai__splitter *split = s->pattern ? ffai__pattern_splitter(s->pattern) : NULL;
+    if (split && s->behavior == (s->invert ? REMOVED : ISOLATED))
+        status = cut_into_words(&c, split, err);
+    else if (s->pattern)
         status = cut_at_matches(&c, &run->states[index].matches, s->invert, err);
     else if (s->kind == WHITESPACE)
         status = cut_into_runs(&c, err);
