@@ -6,7 +6,11 @@
 #include "hash.h"
 #include "utf8.h"
 
-enum { REMOVED = -2, NONE = -1 };
+enum { REMOVED = -2, NONE = -1, SHORT_WORD = 24 };
+
+/* SentencePiece's space. */
+#define MARK "\xE2\x96\x81"
+enum { MARK_SIZE = 3 };
 
 /* One token of a word while it is merged; its neighbours are found by index. */
 struct ffai__symbol {
@@ -15,16 +19,22 @@ struct ffai__symbol {
 };
 typedef struct ffai__symbol symbol;
 
+ffai_status ffai__ids_reserve(ffai__ids *ids, size_t more, ffai_error *err)
+{
+    if (ids->capacity - ids->count >= more)
+        return FFAI_OK;
+    const size_t capacity = ids->capacity * 2 + more + 64;
+    int32_t *data = ffai__realloc(ids->data, capacity, sizeof *data);
+    if (!data)
+        return ffai__fail_memory(err, "token ids", capacity * sizeof *data);
+    ids->data = data;
+    ids->capacity = capacity;
+    return FFAI_OK;
+}
+
 ffai_status ffai__ids_append(ffai__ids *ids, int32_t id, ffai_error *err)
 {
-    if (ids->count == ids->capacity) {
-        const size_t capacity = ids->capacity ? ids->capacity * 2 : 64;
-        int32_t *data = ffai__realloc(ids->data, capacity, sizeof *data);
-        if (!data)
-            return ffai__fail_memory(err, "token ids", capacity * sizeof *data);
-        ids->data = data;
-        ids->capacity = capacity;
-    }
+    FFAI__TRY(ffai__ids_reserve(ids, 1, err));
     ids->data[ids->count++] = id;
     return FFAI_OK;
 }
@@ -259,12 +269,99 @@ static void look_up_characters(ffai__bpe *bpe)
         bpe->unk_token ? ffai__vocabulary_find(bpe->vocabulary, bpe->unk_token, bpe->unk_size) : FFAI__NO_TOKEN;
 }
 
-ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
-                            const ffai__vocabulary *vocabulary, const char *place, ffai_error *err)
+/* What stands for a character in the columns of bpe->joined. */
+static unsigned char column(const char *text, size_t size)
 {
-    bpe->vocabulary = vocabulary;
-    FFAI__TRY(parse_options(bpe, model, place, err));
-    look_up_characters(bpe);
+    return size >= MARK_SIZE && memcmp(text, MARK, MARK_SIZE) == 0 ? 0xFF : (unsigned char)text[0];
+}
+
+static bool starts_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
+/* The neighbours in a token that others are merged into. */
+static void note_joined(ffai__bpe *bpe, uint32_t id)
+{
+    const ffai__vocabulary *v = bpe->vocabulary;
+    const char *text = v->texts + v->starts[id];
+    const size_t size = v->starts[id + 1] - v->starts[id]; /* and 1 */
+    for (size_t at = 1; at + 1 < size; at++) {
+        if (starts_character(text[at])) {
+            const unsigned char next = column(text + at, size - 1 - at);
+            bpe->joined[(unsigned char)text[at - 1]][next / 8] |= (uint8_t)(1 << next % 8);
+        }
+    }
+}
+
+/* byte_ids from the smallest to the largest: most often all that lie between. */
+typedef struct {
+    uint32_t first, last;
+} id_range;
+
+static id_range range_of_bytes(const ffai__bpe *bpe)
+{
+    id_range range = {UINT32_MAX, 0};
+    for (size_t i = 0; i < 256; i++) {
+        range.first = bpe->byte_ids[i] < range.first ? bpe->byte_ids[i] : range.first;
+        range.last = bpe->byte_ids[i] > range.last ? bpe->byte_ids[i] : range.last;
+    }
+    return range;
+}
+
+static bool is_byte_token(const ffai__bpe *bpe, id_range range, uint32_t id)
+{
+    bool is = false;
+    for (size_t i = 0; id >= range.first && id <= range.last && i < 256; i++)
+        is |= bpe->byte_ids[i] == id;
+    return is;
+}
+
+/* Whether no <0xHH> is merged with anything: what it spells is not what the text has. */
+static bool bytes_stay(const ffai__bpe *bpe)
+{
+    for (size_t i = 0; bpe->ranks && i < 256; i++) {
+        if (rank_of(bpe, bpe->byte_ids[i]) != FFAI__NO_RANK)
+            return false;
+    }
+    const id_range range = range_of_bytes(bpe);
+    for (size_t i = 0; bpe->merges && i <= bpe->merges_mask; i++) {
+        const uint64_t both = bpe->merges[i].pair;
+        if (both != UINT64_MAX &&
+            (is_byte_token(bpe, range, (uint32_t)(both >> 32)) || is_byte_token(bpe, range, (uint32_t)both)))
+            return false;
+    }
+    return true;
+}
+
+/* Nothing but merges may join characters: neither affixes, nor a look at the whole word, nor unknown ones, which fuse,
+ * or vanish from between two others. */
+static bool only_merges_join(const ffai__bpe *bpe)
+{
+    bool complete = bpe->byte_fallback && !bpe->ignore_merges && bpe->prefix_size + bpe->suffix_size == 0;
+    for (size_t i = 0; i < 256; i++)
+        complete &= bpe->byte_ids[i] != FFAI__NO_TOKEN;
+    return complete && bytes_stay(bpe);
+}
+
+/* A merge makes a token with both characters in it, beside each other. Where no such token has them, a word may be
+ * cut: SentencePiece's tokenizers may have a whole text as one word. */
+static void find_cuts(ffai__bpe *bpe)
+{
+    bpe->can_cut = only_merges_join(bpe);
+    for (uint32_t id = 0; bpe->can_cut && id < bpe->num_ranks; id++) {
+        if (bpe->ranks[id] != FFAI__NO_RANK)
+            note_joined(bpe, id);
+    }
+    for (size_t i = 0; bpe->can_cut && bpe->merges && i <= bpe->merges_mask; i++) {
+        if (bpe->merges[i].pair != UINT64_MAX)
+            note_joined(bpe, bpe->merges[i].id);
+    }
+}
+
+static ffai_status parse_merges(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
+                                const char *place, ffai_error *err)
+{
     if (lists && lists->ranks)
         return copy_ranks(bpe, lists, err);
     if (lists)
@@ -273,6 +370,17 @@ ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tok
     if (!json_is_array(merges))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: field \"merges\": must be an array", place);
     return read_merges(bpe, &(merge_source){merges, NULL, json_array_size(merges)}, place, err);
+}
+
+ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
+                            const ffai__vocabulary *vocabulary, const char *place, ffai_error *err)
+{
+    bpe->vocabulary = vocabulary;
+    FFAI__TRY(parse_options(bpe, model, place, err));
+    look_up_characters(bpe);
+    FFAI__TRY(parse_merges(bpe, model, lists, place, err));
+    find_cuts(bpe);
+    return FFAI_OK;
 }
 
 void ffai__bpe_free(ffai__bpe *bpe)
@@ -477,7 +585,53 @@ static void merge_pair(symbol *symbols, int32_t left, uint32_t id)
     symbols[right].next = REMOVED;
 }
 
-static void merge_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
+/* Each symbol with what it and the next one would become. */
+typedef struct {
+    uint32_t id, rank, merged;
+} symbol_pair;
+
+static void look_up_pair(symbol_pair *pairs, size_t at, size_t count, const ffai__bpe *bpe, ffai__bpe_scratch *scratch)
+{
+    ffai__merge merge = {0};
+    const bool found = at + 1 < count && find_merge(&merge, bpe, scratch, pairs[at].id, pairs[at + 1].id);
+    pairs[at].rank = found ? merge.rank : FFAI__NO_RANK;
+    pairs[at].merged = merge.id;
+}
+
+static size_t lowest_rank(const symbol_pair *pairs, size_t count)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        best = pairs[i].rank < pairs[best].rank ? i : best;
+    return best;
+}
+
+/* Most words are short: to look at all their pairs again for each merge is faster than a queue. */
+static void merge_short_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
+{
+    symbol_pair pairs[SHORT_WORD];
+    size_t count = scratch->count;
+    for (size_t i = 0; i < count; i++)
+        pairs[i].id = scratch->symbols[i].id;
+    for (size_t i = 0; i < count; i++)
+        look_up_pair(pairs, i, count, bpe, scratch);
+    while (count > 1) {
+        const size_t best = lowest_rank(pairs, count);
+        if (pairs[best].rank == FFAI__NO_RANK)
+            break;
+        pairs[best].id = pairs[best].merged;
+        count--;
+        memmove(&pairs[best + 1], &pairs[best + 2], (count - best - 1) * sizeof *pairs);
+        look_up_pair(pairs, best, count, bpe, scratch);
+        if (best > 0)
+            look_up_pair(pairs, best - 1, count, bpe, scratch);
+    }
+    scratch->count = count;
+    for (size_t i = 0; i < count; i++)
+        scratch->symbols[i] = (symbol){pairs[i].id, NONE, NONE};
+}
+
+static void merge_long_word(ffai__bpe_scratch *scratch, const ffai__bpe *bpe)
 {
     symbol *symbols = scratch->symbols;
     for (size_t i = 0; i < scratch->count; i++) {
@@ -516,10 +670,26 @@ ffai_status ffai__bpe_encode(ffai__ids *ids, const ffai__bpe *bpe, ffai__bpe_scr
         if (!scratch->joined)
             return ffai__fail_memory(err, "a token", bpe->longest);
     }
-    merge_word(scratch, bpe);
+    if (scratch->count <= SHORT_WORD)
+        merge_short_word(scratch, bpe);
+    else
+        merge_long_word(scratch, bpe);
+    FFAI__TRY(ffai__ids_reserve(ids, scratch->count, err));
     for (size_t i = 0; i < scratch->count; i++) {
         if (scratch->symbols[i].next != REMOVED)
-            FFAI__TRY(ffai__ids_append(ids, (int32_t)scratch->symbols[i].id, err));
+            ids->data[ids->count++] = (int32_t)scratch->symbols[i].id;
     }
     return FFAI_OK;
+}
+
+size_t ffai__bpe_part(const ffai__bpe *bpe, const char *word, size_t size, size_t from)
+{
+    if (!bpe->can_cut)
+        return size;
+    for (size_t at = from + 1; at < size; at++) {
+        const unsigned char next = column(word + at, size - at);
+        if (starts_character(word[at]) && !(bpe->joined[(unsigned char)word[at - 1]][next / 8] >> next % 8 & 1))
+            return at;
+    }
+    return size;
 }

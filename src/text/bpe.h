@@ -15,6 +15,8 @@ typedef struct ffai__ids {
 } ffai__ids;
 
 ffai_status ffai__ids_append(ffai__ids *ids, int32_t id, ffai_error *err);
+/* Room for `more` further ids. */
+ffai_status ffai__ids_reserve(ffai__ids *ids, size_t more, ffai_error *err);
 void ffai__ids_free(ffai__ids *ids);
 
 typedef struct ffai__merge {
@@ -41,6 +43,8 @@ typedef struct ffai__bpe {
     char *prefix, *suffix; /* continuing_subword_prefix, end_of_word_suffix; empty if there is none */
     size_t prefix_size, suffix_size;
     bool fuse_unk, byte_fallback, ignore_merges;
+    bool can_cut;            /* words may be cut between characters that no token joins */
+    uint8_t joined[256][32]; /* bits: the last byte of a character, the first of the next; 0xFF for U+2581 */
 } ffai__bpe;
 
 /* From a tokenizer.json's "model", but with the merges or ranks of lists where it is not NULL; vocabulary must be its
@@ -60,6 +64,9 @@ typedef struct ffai__bpe_scratch {
 } ffai__bpe_scratch;
 
 void ffai__bpe_scratch_free(ffai__bpe_scratch *scratch);
+
+/* The end of the part of a word that begins at `from` < size and that nothing behind it is merged with. */
+size_t ffai__bpe_part(const ffai__bpe *bpe, const char *word, size_t size, size_t from);
 
 /* Append the ids of one word of valid UTF-8. n log n in its length. */
 ffai_status ffai__bpe_encode(ffai__ids *ids, const ffai__bpe *bpe, ffai__bpe_scratch *scratch, const char *word,

@@ -232,7 +232,9 @@ static void search_literal(bool *found, ffai__matches *m)
 {
     const ffai__pattern *p = m->pattern;
     const char *at = m->text + m->from;
-    if (p->literal_size > 0)
+    if (p->literal_size == 1)
+        at = memchr(at, p->literal[0], m->size - m->from);
+    else if (p->literal_size > 0)
         at = memmem(at, m->size - m->from, p->literal, p->literal_size);
     *found = at != NULL;
     if (!at)

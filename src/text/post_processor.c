@@ -119,8 +119,10 @@ void ffai__post_processor_free(ffai__post_processor *p)
 
 static ffai_status append_all(ffai__ids *out, const ffai__ids *ids, ffai_error *err)
 {
-    for (size_t i = 0; i < ids->count; i++)
-        FFAI__TRY(ffai__ids_append(out, ids->data[i], err));
+    FFAI__TRY(ffai__ids_reserve(out, ids->count, err));
+    if (ids->count > 0)
+        memcpy(out->data + out->count, ids->data, ids->count * sizeof *ids->data);
+    out->count += ids->count;
     return FFAI_OK;
 }
 

@@ -162,6 +162,11 @@ void ffai__pre_tokenizer_free(ffai__pre_tokenizer *p)
     ffai__free(p);
 }
 
+bool ffai__pre_tokenizer_ends_in_bytes(const ffai__pre_tokenizer *p)
+{
+    return p->count > 0 && p->steps[p->count - 1].kind == BYTE_LEVEL;
+}
+
 ffai_status ffai__pre_tokenizer_run_create(ffai__pre_tokenizer_run **out, const ffai__pre_tokenizer *p,
                                            ffai__budget *budget, ffai__word_sink *sink, void *context, ffai_error *err)
 {
@@ -218,6 +223,8 @@ static ffai_status emit(cutter *c, size_t start, size_t end, ffai_error *err)
     ffai__piece part = {c->text->data + start, end - start, 0};
     if (c->text->at_start > start)
         part.at_start = c->text->at_start - start;
+    if (c->index + 1 == c->run->pre_tokenizer->count)
+        return c->run->sink(c->run->context, part.data, part.size, err);
     if (c->run->pre_tokenizer->steps[c->index].kind == BYTE_LEVEL) {
         ffai__buffer *word = &c->run->states[c->index].word;
         word->size = 0;

@@ -12,6 +12,9 @@ ffai_status ffai__pre_tokenizer_parse(ffai__pre_tokenizer **out, const json_t *j
                                       ffai_error *err);
 void ffai__pre_tokenizer_free(ffai__pre_tokenizer *pre_tokenizer);
 
+/* Whether the last step spells bytes as characters. It leaves that to the sink, which gets the bytes. */
+bool ffai__pre_tokenizer_ends_in_bytes(const ffai__pre_tokenizer *pre_tokenizer);
+
 /* Receives each word, never an empty one, valid during the call. */
 typedef ffai_status ffai__word_sink(void *context, const char *word, size_t size, ffai_error *err);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "byte_level.h"
 #include "component.h"
 #include "tokenizer_parts.h"
 #include "utf8.h"
@@ -66,7 +67,9 @@ static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ff
     ffai_tokenizer *t = ffai__calloc(1, sizeof *t);
     if (!t)
         return ffai__fail_memory(err, "a tokenizer", sizeof *t);
-    const ffai_status status = parse_parts(t, root, lists, what, err);
+    ffai_status status = ffai__word_caches_create(&t->caches, err);
+    if (status == FFAI_OK)
+        status = parse_parts(t, root, lists, what, err);
     if (status != FFAI_OK) {
         ffai_tokenizer_free(t);
         return status;
@@ -105,6 +108,7 @@ void ffai_tokenizer_free(ffai_tokenizer *t)
     ffai__decoder_free(t->decoder);
     ffai__pre_tokenizer_free(t->pre_tokenizer);
     ffai__normalizer_free(t->normalizer);
+    ffai__word_caches_free(t->caches);
     ffai__free(t);
 }
 
@@ -163,13 +167,53 @@ typedef struct {
     ffai__token_hits raw_hits, normalized_hits;
     ffai__normalizer_scratch normalizer;
     ffai__pre_tokenizer_run *pre_tokenizer;
+    ffai__word_cache *cache;
+    bool words_are_bytes;  /* to be spelled before the model takes them */
+    ffai__buffer spelling; /* of such a word */
     ffai__bpe_scratch bpe;
 } encoder;
+
+/* A word that is not in the cache. */
+static ffai_status encode_word(encoder *e, const char *word, size_t size, ffai_error *err)
+{
+    const char *text = word;
+    size_t text_size = size;
+    if (e->words_are_bytes) {
+        e->spelling.size = 0;
+        ffai__byte_level_spell(&e->spelling, word, size);
+        if (e->spelling.failed)
+            return ffai__fail_memory(err, "a word", size);
+        text = e->spelling.data;
+        text_size = e->spelling.size;
+    }
+    const size_t before = e->ids.count;
+    FFAI__TRY(ffai__bpe_encode(&e->ids, &e->tokenizer->bpe, &e->bpe, text, text_size, &e->budget, err));
+    const size_t count = e->ids.count - before;
+    ffai__word_cache_put(e->cache, word, size, count ? e->ids.data + before : NULL, count);
+    return FFAI_OK;
+}
+
+static ffai_status take_part(encoder *e, const char *word, size_t size, ffai_error *err)
+{
+    const ffai__cached_word *known = ffai__word_cache_find(e->cache, word, size);
+    if (!known)
+        return encode_word(e, word, size, err);
+    FFAI__TRY(ffai__ids_reserve(&e->ids, FFAI__CACHED_IDS, err));
+    memcpy(e->ids.data + e->ids.count, known->ids,
+           sizeof known->ids); /* all of them: the count is seldom known before */
+    e->ids.count += known->count;
+    return FFAI_OK;
+}
 
 static ffai_status take_word(void *context, const char *word, size_t size, ffai_error *err)
 {
     encoder *e = context;
-    return ffai__bpe_encode(&e->ids, &e->tokenizer->bpe, &e->bpe, word, size, &e->budget, err);
+    for (size_t at = 0; at < size;) {
+        const size_t end = ffai__bpe_part(&e->tokenizer->bpe, word, size, at);
+        FFAI__TRY(take_part(e, word + at, end - at, err));
+        at = end;
+    }
+    return FFAI_OK;
 }
 
 static ffai__piece slice(const ffai__piece *text, size_t start, size_t end)
@@ -202,6 +246,8 @@ static ffai_status take_raw(void *context, ffai__stretch stretch, ffai_error *er
 static ffai_status run_encoder(ffai__ids *out, encoder *e, bool add_special_tokens, ffai_error *err)
 {
     const ffai_tokenizer *t = e->tokenizer;
+    FFAI__TRY(ffai__word_caches_take(&e->cache, t->caches, err));
+    e->words_are_bytes = ffai__pre_tokenizer_ends_in_bytes(t->pre_tokenizer);
     FFAI__TRY(ffai__pre_tokenizer_run_create(&e->pre_tokenizer, t->pre_tokenizer, &e->budget, take_word, e, err));
     FFAI__TRY(ffai__added_tokens_split(&t->added, t->added.raw, &e->raw_hits, e->text.data, e->text.size, &e->typed,
                                        take_raw, e, err));
@@ -215,13 +261,16 @@ static void free_encoder(encoder *e)
     ffai__token_hits_free(&e->normalized_hits);
     ffai__normalizer_scratch_free(&e->normalizer);
     ffai__pre_tokenizer_run_free(e->pre_tokenizer);
+    ffai__buffer_free(&e->spelling);
+    if (e->cache)
+        ffai__word_caches_return(e->tokenizer->caches, e->cache);
     ffai__bpe_scratch_free(&e->bpe);
 }
 
 static ffai_status encode_valid(int32_t **ids, size_t *count, const ffai_tokenizer *t, const char *text, size_t size,
                                 const ffai_encode_options *options, ffai_error *err)
 {
-    encoder e = {.tokenizer = t, .text = {text, size, 0}};
+    encoder e = {.tokenizer = t, .text = {text, size, 0}, .spelling = FFAI__BUFFER_INIT};
     e.typed = (ffai__typed){!options->parse_special, options->typed, options->num_typed};
     if (size > 0)
         ffai__utf8_get(text, &e.text.at_start);

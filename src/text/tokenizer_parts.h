@@ -11,6 +11,7 @@
 #include "post_processor.h"
 #include "pre_tokenizer.h"
 #include "vocabulary.h"
+#include "word_cache.h"
 
 struct ffai_tokenizer {
     ffai__vocabulary vocabulary;
@@ -20,6 +21,7 @@ struct ffai_tokenizer {
     ffai__pre_tokenizer *pre_tokenizer;
     ffai__post_processor *post_processor;
     ffai__decoder *decoder;
+    ffai__word_caches *caches;
 };
 
 /* The string that decoders see for an id. *size receives its bytes; *skipped tells whether skip_special_tokens
