@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "constraint.h"
 #include "generate_report.h"
 #include "interrupt.h"
 #include "model_source.h"
@@ -19,6 +20,7 @@ typedef struct generate_settings {
     prompt_settings prompt;
     model_settings model;
     session_settings session;
+    constraint_settings constraint;
     setting raw, system, max_tokens, ignore_eos;
     setting temperature, top_p, top_k, min_p, repeat_penalty, presence_penalty, seed;
     setting prewarm, json, stats;
@@ -61,6 +63,7 @@ static const option options[] = {
     RANGE(OPTION_NUMBER, 0, "presence-penalty", "R", -100, 100, presence_penalty, "taken off tokens that were seen"),
     RANGE(OPTION_INTEGER, 0, "seed", "S", 0, 0x1p63, seed, "fixes the draws; default: drawn"),
     SWITCH("ignore-eos", ignore_eos, "go on past end tokens"),
+    CONSTRAINT_OPTIONS,
     HEADING("Output"),
     SWITCH("json", json, "one JSON object instead of the text"),
     SWITCH("stats", stats, "times, rates, memory and parameters, on standard error"),
@@ -72,6 +75,7 @@ typedef struct run_state {
     output *out;
     progress progress;
     prompt prompt;
+    constraint constraint;
     ffai_model *model;
     ffai_session *session;
     ffai_sequence sequence;
@@ -84,7 +88,8 @@ static int check(const void *settings)
     if (s->system.given)
         return report_usage("generate: --system: a system prompt takes a chat template, and this version applies none: "
                             "text is continued as it stands");
-    return prompt_check(&s->prompt, "generate");
+    const int status = constraint_check(&s->constraint, s->ignore_eos.given, "generate");
+    return status ? status : prompt_check(&s->prompt, "generate");
 }
 
 static void override(ffai_parameter *parameter, const setting *given)
@@ -172,11 +177,15 @@ static ffai_status prepare(run_state *r, ffai_error *err)
     if (status == FFAI_OK)
         status = prompt_read(&r->prompt, &s->prompt, err);
     if (status == FFAI_OK)
+        status = constraint_compile(&r->constraint, &s->constraint, err);
+    if (status == FFAI_OK)
         status = model_open(&r->model, &r->report.times, &s->model, false, err);
     if (status == FFAI_OK)
         status = prompt_encode(&r->prompt, ffai_model_tokenizer(r->model), err);
     if (status == FFAI_OK)
         status = tokens_check(&s->prompt.tokens, "generate", r->model, err);
+    if (status == FFAI_OK)
+        status = constraint_bind(&r->constraint, r->model, err);
     if (status != FFAI_OK)
         return status;
     if (!ffai_model_tokenizer(r->model) && !s->json.given)
@@ -209,6 +218,7 @@ static ffai_status continue_prompt(run_state *r, ffai_error *err)
         .parameters = &r->report.parameters,
         .seed = r->report.seed,
         .ignore_end_tokens = r->settings->ignore_eos.given,
+        .matcher = r->constraint.matcher,
         .on_text = r->settings->json.given ? NULL : on_text,
         .on_progress = on_progress,
         .context = r,
@@ -263,6 +273,7 @@ static ffai_status run(output *out, const void *settings, ffai_error *err)
         status = print_report(&r, err);
     ffai_generation_free(r.report.result);
     prompt_release(&r.prompt);
+    constraint_release(&r.constraint);
     return status;
 }
 

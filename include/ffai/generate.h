@@ -4,6 +4,7 @@
 #ifndef FFAI_GENERATE_H
 #define FFAI_GENERATE_H
 
+#include <ffai/grammar.h>
 #include <ffai/session.h>
 
 #ifdef __cplusplus
@@ -49,7 +50,7 @@ FFAI_API void ffai_model_parameters(ffai_parameters *parameters, const ffai_mode
 FFAI_API const char *ffai_source_name(ffai_source source);
 
 typedef enum ffai_finish_reason {
-    FFAI_FINISH_STOP,      /**< an end token */
+    FFAI_FINISH_STOP,      /**< an end token, or a grammar's end */
     FFAI_FINISH_LENGTH,    /**< max_tokens, or the context is full */
     FFAI_FINISH_CANCELLED, /**< by a callback, the session's keep_going among them */
 } ffai_finish_reason;
@@ -61,6 +62,10 @@ typedef struct ffai_generate_options {
     const ffai_parameters *parameters; /**< NULL: the model's */
     uint64_t seed;
     bool ignore_end_tokens; /**< go on to max_tokens */
+    /** The text follows its grammar, from where the matcher stands: at its beginning, if it was reset. It must be of the
+        model's tokenizer. The text ends with an end token where the grammar allows one, or by itself where nothing else
+        may follow; one that is cut by max_tokens is not complete. NULL: any text. */
+    ffai_matcher *matcher;
     /** Called with text as it becomes certain; false cancels. May be NULL. */
     bool (*on_text)(void *context, const char *text, size_t size);
     /** Called after each step of the prompt, and before each new token (done == total); false cancels. May be NULL. */

@@ -106,6 +106,9 @@ FFAI_API const ffai_tokenizer *ffai_model_tokenizer(const ffai_model *model);
 /** Whether a token ends a text: generation_config.json's and config.json's eos_token_id and the tokenizer's. */
 FFAI_API bool ffai_model_is_end_token(const ffai_model *model, int32_t token);
 
+/** All of them: *tokens receives an array that is the model's. */
+FFAI_API size_t ffai_model_end_tokens(const int32_t **tokens, const ffai_model *model);
+
 /** The listing of a checkpoint's program; text is freed with ffai_free. fusions as in ffai_model_options. */
 FFAI_API ffai_status ffai_model_listing(char **text, const char *path, const char *fusions, ffai_error *err);
 

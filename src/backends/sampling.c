@@ -98,6 +98,18 @@ static void penalize(float *logits, const sampler *s, const ffai__draw *draw, co
     }
 }
 
+/* What is not allowed has no chance. */
+static void apply_mask(float *logits, int64_t vocab_size, const ffai__draw *draw)
+{
+    const int64_t known = draw->num_allowed < vocab_size ? draw->num_allowed : vocab_size;
+    for (int64_t i = 0; i < known; i++) {
+        if (!(draw->allowed[i / 32] >> i % 32 & 1))
+            logits[i] = -INFINITY;
+    }
+    for (int64_t i = known; i < vocab_size; i++)
+        logits[i] = -INFINITY;
+}
+
 /* In lanes, so that a compiler can take several at once. Comparisons with NaN are false: it never wins. */
 static float largest_logit(const float *logits, int64_t count)
 {
@@ -389,6 +401,8 @@ int32_t ffai__sample(float *logits, int64_t vocab_size, const ffai__draw *draw, 
 {
     sampler s = {.logits = logits, .vocab_size = vocab_size, .per_temperature = 1.0f / draw->temperature};
     divide_scratch(&s, scratch);
+    if (draw->allowed)
+        apply_mask(logits, vocab_size, draw);
     if (draw->repetition_penalty != 1.0f || draw->presence_penalty != 0.0f)
         penalize(logits, &s, draw, tokens, num_tokens);
     s.largest = largest_logit(logits, vocab_size);

@@ -58,6 +58,14 @@ static ffai_sampling sampling_of(const ffai_parameters *p, uint64_t seed)
 
 /* --- steps --- */
 
+/* The next draw is among the tokens that the grammar leaves open. */
+static ffai_status allow_tokens(generator *g, ffai_error *err)
+{
+    if (!g->options->matcher)
+        return FFAI_OK;
+    return ffai_matcher_mask(&g->sampling.allowed, &g->sampling.num_allowed, g->options->matcher, err);
+}
+
 static bool keep_going(const generator *g, size_t done, size_t total)
 {
     return !g->options->on_progress || g->options->on_progress(g->options->context, done, total);
@@ -69,6 +77,7 @@ static ffai_status evaluate_chunk(generator *g, const int32_t *prompt, size_t co
     for (size_t i = 0; i < count; i++)
         g->rows[i] = (ffai_row){prompt[i], g->sequence, false, NULL};
     if (last) {
+        FFAI__TRY(allow_tokens(g, err));
         g->rows[count - 1].output = true;
         g->rows[count - 1].sampling = &g->sampling;
     }
@@ -97,6 +106,9 @@ static void submit_next(generator *g)
 {
     const ffai_row row = {FFAI_TOKEN_DRAWN, g->sequence, true, &g->sampling};
     g->next_error = (ffai_error)FFAI_ERROR_INIT;
+    g->next_status = allow_tokens(g, &g->next_error);
+    if (g->next_status != FFAI_OK)
+        return;
     g->next_status = ffai_step_submit(g->session, &row, 1, &g->next_error);
     g->next_submitted = g->next_status == FFAI_OK;
 }
@@ -163,18 +175,24 @@ static ffai_status take_token(bool *ended, generator *g, ffai_error *err)
         g->result->finish_reason = FFAI_FINISH_STOP;
         return FFAI_OK;
     }
+    if (g->options->matcher)
+        FFAI__TRY(ffai_matcher_accept(g->options->matcher, token, err));
     FFAI__TRY(emit_token(g, token, &cancelled, err));
     *ended = cancelled || !keep_going(g, g->result->prompt_tokens, g->result->prompt_tokens);
-    if (*ended)
+    if (*ended) {
         g->result->finish_reason = FFAI_FINISH_CANCELLED;
+    } else if (g->options->matcher && ffai_matcher_must_end(g->options->matcher)) {
+        g->result->finish_reason = FFAI_FINISH_STOP;
+        *ended = true;
+    }
     return FFAI_OK;
 }
 
 /* A backend that can run ahead has the next step before the host looks at the token that it takes: it need not wait for
- * the host. */
+ * the host, unless a grammar has to see the token before the next is drawn. */
 static ffai_status decode_tokens(generator *g, ffai_error *err)
 {
-    const bool ahead = ffai_session_model(g->session)->backend->ahead > 0;
+    const bool ahead = ffai_session_model(g->session)->backend->ahead > 0 && !g->options->matcher;
     for (bool follows = true; follows;) {
         bool ended = false;
         follows = step_follows(g);
@@ -250,6 +268,9 @@ static ffai_status prepare(generator *g, size_t n, ffai_error *err)
         return ffai__fail(err, FFAI_E_CONTEXT_FULL,
                           "generate: the prompt has %zu tokens but only %lld of the context's %lld are free", n,
                           (long long)(context - length), (long long)context);
+    if (g->options->matcher && (g->options->ignore_end_tokens || !model->tokenizer))
+        return ffai__fail(err, FFAI_E_ARGUMENT,
+                          "generate: a grammar takes a tokenizer and ends the text: ignore_end_tokens contradicts it");
     FFAI__TRY(check_parameters(&g->parameters, err));
     g->sampling = sampling_of(&g->parameters, g->options->seed);
     g->step_size = ffai__session_max_rows(g->session);

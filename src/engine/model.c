@@ -438,6 +438,12 @@ bool ffai_model_is_end_token(const ffai_model *model, int32_t token)
     return false;
 }
 
+size_t ffai_model_end_tokens(const int32_t **tokens, const ffai_model *model)
+{
+    *tokens = model->end_tokens;
+    return (size_t)model->num_end_tokens;
+}
+
 ffai_status ffai__model_print_listing(char **text, const ffai_model *model, ffai_error *err)
 {
     size_t size = 0;

@@ -28,8 +28,8 @@ static ffai__draw draw_of(const ffai_sampling *p)
     static const ffai_sampling greedy = FFAI_SAMPLING_INIT;
     if (!p)
         p = &greedy;
-    return (ffai__draw){p->temperature,      p->top_k, p->top_p, p->min_p, p->repetition_penalty,
-                        p->presence_penalty, p->seed};
+    return (ffai__draw){p->temperature,      p->top_k, p->top_p,   p->min_p,      p->repetition_penalty,
+                        p->presence_penalty, p->seed,  p->allowed, p->num_allowed};
 }
 
 static ffai_status check_row(const ffai_session *s, const ffai_row *rows, size_t t, int64_t position, ffai_error *err)

@@ -39,7 +39,7 @@ static uint32_t add_node(builder *b)
         fail(b, FFAI_E_MEMORY);
     if (b->status != FFAI_OK)
         return FFAI__ACCEPT;
-    a->nodes[a->num_nodes] = (ffai__automaton_node){FFAI__NONE, FFAI__NONE, 0, false, false};
+    a->nodes[a->num_nodes] = (ffai__automaton_node){.first_edge = FFAI__NONE, .run = FFAI__NONE};
     return a->num_nodes++;
 }
 
@@ -163,6 +163,7 @@ static uint32_t add_turn(builder *b, uint32_t run, uint32_t more)
     const uint32_t node = add_node(b);
     if (b->status == FFAI_OK && run != FFAI__NONE) {
         b->a->nodes[node].run = run;
+        b->a->nodes[node].run_size = ffai__characters_size(&b->rules->sets[run]);
         b->a->nodes[node].more = more;
     }
     return node;

@@ -25,6 +25,7 @@ typedef struct ffai__edge {
 typedef struct ffai__automaton_node {
     uint32_t first_edge; /* or FFAI__NONE */
     uint32_t run;        /* of rules->sets, or FFAI__NONE */
+    uint32_t run_size;   /* characters of the set */
     uint32_t more;       /* or FFAI__UNLIMITED */
     bool ends_rule;
     bool takes_bytes;

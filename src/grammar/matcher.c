@@ -63,25 +63,11 @@ static ffai_status step(ffai__state *out, ffai_matcher *m, ffai__state from, uns
     return *out == FFAI__UNKNOWN ? ffai__states_step(out, m->states, from, byte, err) : FFAI_OK;
 }
 
-/* The state's run that has the most tokens, or NULL; *more receives how many characters it may take. */
-static const ffai__run_index *find_run(uint32_t *more, const ffai_matcher *m, ffai__state state)
+/* The index of a state's run, or NULL. */
+static inline const ffai__run_index *index_of(const ffai_matcher *m, ffai__state_run run)
 {
-    const ffai__run_index *best = NULL;
-    uint32_t best_size = 0;
-    uint32_t run = FFAI__NONE;
-    uint32_t length = 0;
-    for (uint32_t i = 0; ffai__states_run(&run, &length, m->states, state, i); i++) {
-        const uint32_t index = run == FFAI__NONE ? FFAI__NONE : m->run_of_set[run];
-        if (index == FFAI__NONE || length == 0)
-            continue;
-        const uint32_t size = ffai__characters_size(m->run_sets[index]);
-        if (size < best_size || (size == best_size && length <= *more))
-            continue;
-        best = &m->runs[index];
-        best_size = size;
-        *more = length;
-    }
-    return best;
+    const uint32_t index = run.set == FFAI__NONE ? FFAI__NONE : m->run_of_set[run.set];
+    return index == FFAI__NONE ? NULL : &m->runs[index];
 }
 
 static void set_tokens(uint32_t *mask, const ffai_token_trie *trie, const ffai__trie_node *node)
@@ -99,6 +85,22 @@ typedef struct {
     uint32_t more;
 } search;
 
+/* Whether a state's run takes all that lies below a node, and something does. */
+static inline bool run_covers(const ffai_matcher *m, ffai__state_run run, uint32_t node)
+{
+    const ffai__run_index *index = index_of(m, run);
+    if (!index || m->trie->nodes[node].end == node + 1)
+        return false;
+    return index->below[node] < FFAI__RUN_OTHER && index->below[node] <= run.more;
+}
+
+static void set_subtree(uint32_t *mask, const ffai_token_trie *trie, uint32_t node)
+{
+    const uint32_t end = trie->nodes[trie->nodes[node].end].first_token;
+    for (uint32_t i = trie->nodes[node].first_token; i < end; i++)
+        mask[trie->sorted[i] / 32] |= 1U << trie->sorted[i] % 32;
+}
+
 /* Set the tokens that lead from a state on. Nodes come in order; those below one that leads nowhere are passed over. */
 static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s, ffai_error *err)
 {
@@ -107,6 +109,7 @@ static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s,
     uint32_t depth = 0;
     m->path[0] = s->state;
     m->path_ends[0] = s->end;
+    ffai__state_view view = ffai__states_view(m->states);
     for (uint32_t n = s->first; n < s->end;) {
         const ffai__trie_node *node = &trie->nodes[n];
         while (n >= m->path_ends[depth])
@@ -115,9 +118,17 @@ static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s,
             n = node->end;
             continue;
         }
-        ffai__state next = FFAI__DEAD;
-        FFAI__TRY(step(&next, m, m->path[depth], node->byte, err));
+        ffai__state next = view.next[(size_t)m->path[depth] * view.num_kinds + view.kind_of[node->byte]];
+        if (next == FFAI__UNKNOWN) {
+            FFAI__TRY(ffai__states_step(&next, m->states, m->path[depth], node->byte, err));
+            view = ffai__states_view(m->states);
+        }
         if (next == FFAI__DEAD) {
+            n = node->end;
+            continue;
+        }
+        if (run_covers(m, view.runs[next], n)) {
+            set_subtree(mask, trie, n);
             n = node->end;
             continue;
         }
@@ -142,7 +153,9 @@ static ffai_status fill_mask(uint32_t *mask, ffai_matcher *m, ffai_error *err)
 {
     search s = {.first = 1, .end = m->trie->num_nodes, .state = m->state, .except = FFAI__NONE};
     memset(mask, 0, m->num_words * sizeof *mask);
-    s.run = find_run(&s.more, m, m->state);
+    const ffai__state_run run = ffai__states_view(m->states).runs[m->state];
+    s.run = index_of(m, run);
+    s.more = run.more;
     if (s.run)
         memcpy(mask, ffai__run_index_mask(&s.more, s.run), m->num_words * sizeof *mask);
     FFAI__TRY(search_trie(mask, m, &s, err));

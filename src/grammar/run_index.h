@@ -11,8 +11,9 @@
 enum { FFAI__RUN_OTHER = 255 };
 
 typedef struct ffai__run_index {
-    uint8_t
-        *longest; /* [nodes] characters of the longest token at the node or below it; FFAI__RUN_OTHER: one has others */
+    /* [nodes] Characters of the longest token at the node or below it, and of the longest way from the node to a token
+     * below it; FFAI__RUN_OTHER where one has others. */
+    uint8_t *longest, *below;
     uint32_t *masks;
     uint32_t num_words; /* of a mask */
 } ffai__run_index;

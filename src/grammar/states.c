@@ -43,6 +43,8 @@ struct ffai__states {
     pool stacks, states;
     ffai__state *next; /* [states, kinds] */
     uint32_t max_next;
+    ffai__state_run *runs; /* [states] */
+    uint32_t max_runs;
     /* Of the closure being made. */
     uint32_t *stacks_of; /* [nodes] the stacks a node has, NO_STACKS if it is not in it */
     uint32_t *touched;   /* [nodes] */
@@ -295,9 +297,37 @@ static void gather(ffai__states *s)
 
 static void check_limit(ffai__states *s)
 {
-    const size_t rows = (size_t)s->states.num_sets * s->automaton->num_kinds * sizeof *s->next;
+    const size_t rows = s->states.num_sets * (s->automaton->num_kinds * sizeof *s->next + sizeof *s->runs);
     if (pool_bytes(&s->stacks) + pool_bytes(&s->states) + rows > s->limit)
         fail(s, FFAI_E_LIMIT);
+}
+
+static ffai__state_run largest_run(const ffai__states *s, ffai__state state)
+{
+    const member_set *set = &s->states.sets[state];
+    ffai__state_run best = {FFAI__NONE, 0};
+    uint32_t best_size = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const ffai__automaton_node *node = &s->automaton->nodes[s->states.members[set->first + i].node];
+        const bool larger = node->run_size > best_size || (node->run_size == best_size && node->more > best.more);
+        if (node->run == FFAI__NONE || node->more == 0 || !larger)
+            continue;
+        best = (ffai__state_run){node->run, node->more};
+        best_size = node->run_size;
+    }
+    return best;
+}
+
+/* Room for a new state's row, of which nothing is known yet. */
+static bool add_row(ffai__states *s, ffai__state state)
+{
+    const uint32_t kinds = s->automaton->num_kinds;
+    if (!FFAI__GROW(s->next, s->max_next, ((uint64_t)state + 1) * kinds) ||
+        !FFAI__GROW(s->runs, s->max_runs, (uint64_t)state + 1))
+        return false;
+    memset(s->next + (size_t)state * kinds, state == FFAI__DEAD ? 0 : 0xFF, kinds * sizeof *s->next);
+    s->runs[state] = largest_run(s, state);
+    return true;
 }
 
 /* The state of what was reached and all that it reaches without a byte. */
@@ -318,17 +348,12 @@ static ffai__state close_state(ffai__states *s)
     check_limit(s);
     if (s->status != FFAI_OK)
         return FFAI__DEAD;
-    const uint32_t kinds = s->automaton->num_kinds;
     bool is_new = false;
     const ffai__state state = pool_find(&s->states, s->scratch, s->num_scratch, 0, s->seed, &is_new);
-    const bool stored =
-        state != FFAI__NONE && (!is_new || FFAI__GROW(s->next, s->max_next, ((uint64_t)state + 1) * kinds));
-    if (!stored) {
+    if (state == FFAI__NONE || (is_new && !add_row(s, state))) {
         fail(s, FFAI_E_MEMORY);
         return FFAI__DEAD;
     }
-    if (is_new)
-        memset(s->next + (size_t)state * kinds, state == FFAI__DEAD ? 0 : 0xFF, kinds * sizeof *s->next);
     return state;
 }
 
@@ -393,6 +418,7 @@ void ffai__states_free(ffai__states *s)
     pool_free(&s->stacks);
     pool_free(&s->states);
     ffai__free(s->next);
+    ffai__free(s->runs);
     ffai__free(s->stacks_of);
     ffai__free(s->touched);
     ffai__free(s->work);
@@ -410,6 +436,37 @@ ffai_status ffai__states_start(ffai__state *out, ffai__states *s, ffai_error *er
         reach(s, s->automaton->starts[s->automaton->root], bottom);
     *out = close_state(s);
     return told(s, err);
+}
+
+/* Whether the state's edges take both bytes or neither, each of them. */
+static bool same_edges(const ffai__states *s, const member_set *set, unsigned a, unsigned b)
+{
+    const ffai__automaton *automaton = s->automaton;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const uint32_t node = s->states.members[set->first + i].node;
+        for (uint32_t e = automaton->nodes[node].first_edge; e != FFAI__NONE; e = automaton->edges[e].next) {
+            const ffai__edge *edge = &automaton->edges[e];
+            if (edge->kind == FFAI__EDGE_BYTES &&
+                ffai__byte_set_has(&edge->bytes, a) != ffai__byte_set_has(&edge->bytes, b))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* What is known of one byte is known of all that the state's edges do not tell from it: it costs less to look than to
+ * step again. */
+static void note_step(ffai__states *s, ffai__state from, unsigned byte, ffai__state to)
+{
+    enum { WORTH_MEMBERS = 16 };
+    const ffai__automaton *a = s->automaton;
+    const member_set *set = &s->states.sets[from];
+    ffai__state *row = s->next + (size_t)from * a->num_kinds;
+    row[a->kind_of[byte]] = to;
+    for (uint32_t kind = 0; set->count <= WORTH_MEMBERS && kind < a->num_kinds; kind++) {
+        if (row[kind] == FFAI__UNKNOWN && same_edges(s, set, byte, a->example[kind]))
+            row[kind] = to;
+    }
 }
 
 ffai_status ffai__states_step(ffai__state *out, ffai__states *s, ffai__state from, unsigned byte, ffai_error *err)
@@ -430,7 +487,7 @@ ffai_status ffai__states_step(ffai__state *out, ffai__states *s, ffai__state fro
     }
     *out = close_state(s);
     FFAI__TRY(told(s, err));
-    s->next[entry] = *out;
+    note_step(s, from, byte, *out);
     return FFAI_OK;
 }
 
@@ -489,17 +546,6 @@ bool ffai__states_must_end(const ffai__states *s, ffai__state state)
     return ffai__states_may_end(s, state) && s->states.sets[state].count == 1;
 }
 
-bool ffai__states_run(uint32_t *run, uint32_t *more, const ffai__states *s, ffai__state state, uint32_t index)
-{
-    const member_set *set = &s->states.sets[state];
-    if (index >= set->count)
-        return false;
-    const ffai__automaton_node *node = &s->automaton->nodes[s->states.members[set->first + index].node];
-    *run = node->run;
-    *more = node->more;
-    return true;
-}
-
 uint32_t ffai__states_count(const ffai__states *s)
 {
     return s->states.num_sets;
@@ -507,5 +553,5 @@ uint32_t ffai__states_count(const ffai__states *s)
 
 ffai__state_view ffai__states_view(const ffai__states *s)
 {
-    return (ffai__state_view){s->next, s->automaton->kind_of, s->automaton->num_kinds};
+    return (ffai__state_view){s->next, s->runs, s->automaton->kind_of, s->automaton->num_kinds};
 }

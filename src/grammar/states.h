@@ -33,16 +33,20 @@ ffai_status ffai__states_forget(ffai__state *kept, ffai__states *states, ffai_er
 bool ffai__states_may_end(const ffai__states *states, ffai__state state);
 bool ffai__states_must_end(const ffai__states *states, ffai__state state);
 
-/* One of the state's runs (automaton.h); run: FFAI__NONE if it has none. Calls for index 0, 1 … until false. */
-bool ffai__states_run(uint32_t *run, uint32_t *more, const ffai__states *states, ffai__state state, uint32_t index);
-
 uint32_t ffai__states_count(const ffai__states *states);
 
 /* --- for loops that step a lot --- */
 
+/* The run of one of a state's nodes (automaton.h), that of the largest set. */
+typedef struct ffai__state_run {
+    uint32_t set; /* FFAI__NONE: it has none */
+    uint32_t more;
+} ffai__state_run;
+
 typedef struct ffai__state_view {
-    const ffai__state *next; /* [states, kinds]: FFAI__UNKNOWN where ffai__states_step was not asked yet */
-    const uint8_t *kind_of;  /* [256] */
+    const ffai__state *next;     /* [states, kinds]: FFAI__UNKNOWN where ffai__states_step was not asked yet */
+    const ffai__state_run *runs; /* [states] */
+    const uint8_t *kind_of;      /* [256] */
     uint32_t num_kinds;
 } ffai__state_view;
 

@@ -254,13 +254,13 @@ static void run_select(const worker *w, const ffai__action *a)
                ffai__cpu_value(w, a->x) + w->run->step->output_rows[r] * columns, (size_t)columns * sizeof(float));
 }
 
-/* The logits of an output row, copied where a penalty would change them. */
+/* The logits of an output row, copied where a penalty or a mask would change them. */
 static float *logits_to_draw_from(const worker *w, const ffai__action *a, int64_t r, float *copy)
 {
     const ffai__draw *draw = &w->run->step->draws[r];
     const int64_t vocab_size = ffai__cpu_columns(w->run, a->x);
     float *logits = ffai__cpu_value(w, a->x) + r * vocab_size;
-    if (draw->repetition_penalty == 1.0f && draw->presence_penalty == 0.0f)
+    if (draw->repetition_penalty == 1.0f && draw->presence_penalty == 0.0f && !draw->allowed)
         return logits;
     memcpy(copy, logits, (size_t)vocab_size * sizeof *copy);
     return copy;

@@ -294,10 +294,23 @@ static ffai_status submit(ffai__cuda_run *run, const ffai__step *step, ffai_erro
     return check(opened, opened->driver->event_record(run->done[slot], run->stream), "submitting a step", err);
 }
 
+/* Its kernels draw from all tokens. */
+static ffai_status check_masks(const ffai__step *step, ffai_error *err)
+{
+    for (int32_t r = 0; step->draws && r < step->num_outputs; r++) {
+        if (step->draws[r].allowed)
+            return ffai__fail(err, FFAI_E_UNSUPPORTED,
+                              "step: the backend cuda draws without token masks, which grammars take: use the backend "
+                              "cpu (--backend cpu)");
+    }
+    return FFAI_OK;
+}
+
 static ffai_status cuda_step(ffai__run *base, const ffai__step *step, ffai_error *err)
 {
     ffai__cuda_run *run = (ffai__cuda_run *)base;
     FFAI__TRY(ffai__step_check(step, run->program, &run->options, err));
+    FFAI__TRY(check_masks(step, err));
     if (step->keep_going && !step->keep_going(step->keep_going_context))
         return ffai__fail(err, FFAI_E_CANCELLED, "step: cancelled");
     FFAI__TRY(ffai__cuda_enter(&run->plan->opened, err));
