@@ -62,9 +62,9 @@ typedef struct ffai_generate_options {
     const ffai_parameters *parameters; /**< NULL: the model's */
     uint64_t seed;
     bool ignore_end_tokens; /**< go on to max_tokens */
-    /** The text follows its grammar, from where the matcher stands: at its beginning, if it was reset. It must be of the
-        model's tokenizer. The text ends with an end token where the grammar allows one, or by itself where nothing else
-        may follow; one that is cut by max_tokens is not complete. NULL: any text. */
+    /** The text follows its grammar, from where the matcher stands: at its beginning, if it was reset. It must be of
+       the model's tokenizer. The text ends with an end token where the grammar allows one, or by itself where nothing
+       else may follow; one that is cut by max_tokens is not complete. NULL: any text. */
     ffai_matcher *matcher;
     /** Called with text as it becomes certain; false cancels. May be NULL. */
     bool (*on_text)(void *context, const char *text, size_t size);

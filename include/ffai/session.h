@@ -80,15 +80,15 @@ typedef struct ffai_sampling {
     float repetition_penalty; /**< 1: off; over all tokens of the sequence */
     float presence_penalty;   /**< 0: off */
     uint64_t seed;            /**< with the row's position it fixes the draw */
-    /** [num_allowed] bits, of token id in bit id % 32 of word id / 32: only these tokens are drawn. NULL: any. To be kept
-        until the step is submitted. */
+    /** [num_allowed] bits, of token id in bit id % 32 of word id / 32: only these tokens are drawn. NULL: any. To be
+       kept until the step is submitted. */
     const uint32_t *allowed;
     int32_t num_allowed;
 } ffai_sampling;
 
 #define FFAI_SAMPLING_INIT                                                                                             \
     {                                                                                                                  \
-        0.0F, 0, 1.0F, 0.0F, 1.0F, 0.0F, 0, NULL, 0                                                                             \
+        0.0F, 0, 1.0F, 0.0F, 1.0F, 0.0F, 0, NULL, 0                                                                    \
     }
 
 /** FFAI_E_ARGUMENT names the parameter that is out of range. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "grow.h"
+#include "productive.h"
 #include "utf8_edges.h"
 
 /* Ends of characters that lead to the same node by the same bytes are shared. */
@@ -451,7 +452,13 @@ static ffai_status build_all(builder *b, const ffai__expression *single, ffai_er
         build_rule(b, rule, single ? *single : rules->rules[rule].body);
     FFAI__TRY(build_status(b, err));
     find_kinds(b->a);
-    return single ? FFAI_OK : check_recursion(b->a, rules, err);
+    bool matches = false;
+    if (!single)
+        FFAI__TRY(check_recursion(b->a, rules, err));
+    FFAI__TRY(ffai__automaton_prune(&matches, b->a, count, err));
+    if (single || matches)
+        return FFAI_OK;
+    return ffai__fail(err, FFAI_E_UNSUPPORTED, "grammar: no text follows it: what it asks for contradicts itself");
 }
 
 static ffai_status create(ffai__automaton **out, const ffai__rules *rules, uint32_t root,

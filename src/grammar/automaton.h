@@ -44,7 +44,8 @@ typedef struct ffai__automaton {
     uint32_t num_kinds;
 } ffai__automaton;
 
-/* FFAI_E_FORMAT names a rule that calls itself before it takes a byte (left recursion); FFAI_E_LIMIT if it has more
+/* FFAI_E_UNSUPPORTED names a rule that calls itself before it takes a byte (left recursion), or says that no text
+ * follows the grammar; FFAI_E_LIMIT if it has more
  * than FFAI__NODES_MAX nodes. The automaton refers to the rules' sets by number and to nothing else of them. */
 ffai_status ffai__automaton_build(ffai__automaton **out, const ffai__rules *rules, uint32_t root, ffai_error *err);
 /* Of one expression, which calls no rule. */

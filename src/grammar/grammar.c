@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "gbnf.h"
 #include "regex.h"
+#include "schema.h"
 #include "states.h"
 
 /* For texts that are matched as a whole. */
@@ -33,7 +34,7 @@ static ffai_status parse(uint32_t *root, ffai__rules *rules, ffai_grammar_langua
         status = ffai__gbnf_parse(root, rules, text, size, err);
         return status == FFAI_OK ? FFAI_OK : ffai__fail_in(err, status, "grammar");
     case FFAI_GRAMMAR_JSON_SCHEMA:
-        break;
+        return ffai__schema_parse(root, rules, text, size, err);
     }
     return ffai__fail(err, FFAI_E_ARGUMENT, "grammar: unknown language %d", (int)language);
 }

@@ -63,6 +63,7 @@ typedef struct ffai__rules {
     ffai__rule *rules;
     uint32_t num_nodes, num_parts, num_bytes, num_sets, num_tables, num_rules;
     uint32_t max_nodes, max_parts, max_bytes, max_sets, max_tables, max_rules;
+    uint32_t table_states; /* made so far, of tables that are no more too: see regular.h */
     ffai_status status;
 } ffai__rules;
 

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "buffer.h"
-
 enum { CONTROLS = 0x20, ESCAPED = CONTROLS + 2 };
 
 /* "\n" and the like; false if the character stands for itself. */
@@ -46,18 +44,23 @@ ffai__expression ffai__spell_characters(ffai__rules *rules, const ffai__characte
     return ffai__rules_choice(rules, parts, count);
 }
 
+void ffai__spell_json(ffai__buffer *out, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char escaped[8];
+        if (escape(escaped, (unsigned char)text[i]))
+            ffai__buffer_text(out, escaped);
+        else
+            ffai__buffer_append(out, text + i, 1);
+    }
+}
+
 ffai__expression ffai__spell_text(ffai__rules *rules, const char *text, size_t size, ffai__spelling spelling)
 {
     if (spelling == FFAI__SPELL_PLAIN)
         return ffai__rules_literal(rules, text, size);
     ffai__buffer spelled = FFAI__BUFFER_INIT;
-    for (size_t i = 0; i < size; i++) {
-        char escaped[8];
-        if (escape(escaped, (unsigned char)text[i]))
-            ffai__buffer_text(&spelled, escaped);
-        else
-            ffai__buffer_append(&spelled, text + i, 1);
-    }
+    ffai__spell_json(&spelled, text, size);
     if (spelled.failed)
         rules->status = FFAI_E_MEMORY;
     const ffai__expression literal = ffai__rules_literal(rules, spelled.data, spelled.size);

@@ -5,11 +5,14 @@
 #ifndef FFAI_GRAMMAR_SPELLING_H
 #define FFAI_GRAMMAR_SPELLING_H
 
+#include "buffer.h"
 #include "rules.h"
 
 typedef enum ffai__spelling { FFAI__SPELL_PLAIN, FFAI__SPELL_JSON } ffai__spelling;
 
 ffai__expression ffai__spell_characters(ffai__rules *rules, const ffai__characters *set, ffai__spelling spelling);
+/* Append a text as it stands between the quotes of a JSON string. */
+void ffai__spell_json(ffai__buffer *out, const char *text, size_t size);
 /* size bytes of UTF-8. */
 ffai__expression ffai__spell_text(ffai__rules *rules, const char *text, size_t size, ffai__spelling spelling);
 

@@ -1,5 +1,5 @@
-/* How long masks take: bench/bench_masks TOKENIZER LANGUAGE FILE [TEXTS]. Random texts along the grammar, each token drawn
- * evenly from a mask's; all states new at first, then what was kept. */
+/* How long masks take: bench/bench_masks TOKENIZER LANGUAGE FILE [TEXTS]. Random texts along the grammar, each token
+ * drawn evenly from a mask's; all states new at first, then what was kept. */
 #define _GNU_SOURCE
 #include <ffai/grammar.h>
 
