@@ -1,8 +1,8 @@
 /* Drawing a token from logits, for backends whose logits lie in host memory.
  *
- * The mask of what is allowed, then penalties, then temperature, top-k, top-p, min-p, in the order that transformers applies them; one uniform
- * number from Philox 4x32-10 (Salmon et al. 2011) with the seed as key and the position as counter, so that a
- * draw depends on nothing but the row's logits, parameters and position. */
+ * The mask of what is allowed, then penalties, then temperature, top-k, top-p, min-p, in the order that transformers
+ * applies them; one uniform number from Philox 4x32-10 (Salmon et al. 2011) with the seed as key and the position as
+ * counter, so that a draw depends on nothing but the row's logits, parameters and position. */
 #ifndef FFAI_BACKENDS_SAMPLING_H
 #define FFAI_BACKENDS_SAMPLING_H
 

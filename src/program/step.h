@@ -39,7 +39,8 @@ typedef struct ffai__draw {
     float repetition_penalty; /* 1: off */
     float presence_penalty;   /* 0: off */
     uint64_t seed;
-    const uint32_t *allowed; /* [num_allowed] bits: tokens without one, and those beyond, are not drawn. NULL: all are */
+    const uint32_t
+        *allowed; /* [num_allowed] bits: tokens without one, and those beyond, are not drawn. NULL: all are */
     int32_t num_allowed;
 } ffai__draw;
 
