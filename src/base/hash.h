@@ -1,5 +1,5 @@
 /* Hashing for tables in memory: fast, and seeded so that hostile keys cannot be prepared for it. The numbers differ
- * from run to run and must not be stored. */
+ * from one build to another: who stores them stores the seed, and a number to tell by. */
 #ifndef FFAI_BASE_HASH_H
 #define FFAI_BASE_HASH_H
 

@@ -5,13 +5,14 @@
 #include "engine.h"
 #include "file_map.h"
 #include "tokenizer.h"
+#include "tokenizer_file.h"
 
 static ffai_status load_from_folder(ffai_tokenizer **out, const char *path, ffai_error *err)
 {
     char *file = ffai__path_join(path, "tokenizer.json");
     if (!file)
         return ffai__fail_memory(err, "a path", strlen(path));
-    const ffai_status status = ffai__tokenizer_read(out, file, err);
+    const ffai_status status = ffai__tokenizer_file_read(out, file, err);
     ffai__free(file);
     return status;
 }
@@ -51,7 +52,7 @@ static ffai_status load_from(ffai_tokenizer **out, const char *path, ffai_error 
         return load_from_folder(out, path, err);
     if (ends_in(path, ".gguf"))
         return load_from_gguf(out, path, err);
-    return ffai__tokenizer_read(out, path, err);
+    return ffai__tokenizer_file_read(out, path, err);
 }
 
 ffai_status ffai_tokenizer_load(ffai_tokenizer **out, const char *path, ffai_error *err)

@@ -64,23 +64,35 @@ static ffai_status register_token(reader *r, ffai__added_token *token, ffai_erro
                                       err);
 }
 
+/* The next token of the list, with its content; its flags are the caller's to set. */
+static ffai_status begin_token(ffai__added_token **out, reader *r, const char *content, size_t size, ffai_error *err)
+{
+    ffai__added_token *token = &r->added->tokens[r->added->count++];
+    token->size = size;
+    token->content = ffai__strndup(content, size);
+    *out = token;
+    return token->content ? FFAI_OK : ffai__fail_memory(err, "an added token", size);
+}
+
+static ffai_status finish_token(reader *r, ffai__added_token *token, ffai_error *err)
+{
+    if (token->normalized)
+        FFAI__TRY(normalize_content(token, r->normalizer, err));
+    return register_token(r, token, err);
+}
+
 static ffai_status parse_token(reader *r, const json_t *json, size_t index, ffai_error *err)
 {
     const json_t *content = ffai__json_field(json, "content");
+    ffai__added_token *token = NULL;
     if (!json_is_string(content))
         return ffai__fail(err, FFAI_E_FORMAT, "%s[%zu]: field \"content\": must be a string", r->place, index);
     if (json_string_length(content) == 0)
         return FFAI_OK; /* Hugging Face passes over it */
-    ffai__added_token *token = &r->added->tokens[r->added->count++];
-    token->size = json_string_length(content);
-    token->content = ffai__strndup(json_string_value(content), token->size);
-    if (!token->content)
-        return ffai__fail_memory(err, "an added token", token->size);
+    FFAI__TRY(begin_token(&token, r, json_string_value(content), json_string_length(content), err));
     ffai_status status = parse_flags(token, json, r->place, err);
-    if (status == FFAI_OK && token->normalized)
-        status = normalize_content(token, r->normalizer, err);
     if (status == FFAI_OK)
-        status = register_token(r, token, err);
+        status = finish_token(r, token, err);
     return status == FFAI_OK ? status : ffai__fail_in(err, status, "%s[%zu]", r->place, index);
 }
 
@@ -134,22 +146,102 @@ static ffai_status create_matcher(ffai__token_matcher **out, const ffai__added_t
     return status;
 }
 
+static ffai_status allocate(ffai__added_tokens *added, size_t count, ffai_error *err)
+{
+    added->tokens = ffai__calloc(count, sizeof *added->tokens);
+    added->by_content = ffai__string_map_new(count);
+    if (!added->tokens || !added->by_content)
+        return ffai__fail_memory(err, "added tokens", count * sizeof *added->tokens);
+    return FFAI_OK;
+}
+
+/* When all tokens are there. */
+static ffai_status finish_list(const reader *r, ffai_error *err)
+{
+    FFAI__TRY(mark_specials(r->added, err));
+    FFAI__TRY(create_matcher(&r->added->raw, r->added, r->vocabulary, false, err));
+    return create_matcher(&r->added->normalized, r->added, r->vocabulary, true, err);
+}
+
 ffai_status ffai__added_tokens_parse(ffai__added_tokens *added, const json_t *json, ffai__vocabulary *vocabulary,
                                      const ffai__normalizer *normalizer, const char *place, ffai_error *err)
 {
     if (json && !json_is_array(json))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: must be an array", place);
     const size_t count = json_array_size(json);
-    added->tokens = ffai__calloc(count, sizeof *added->tokens);
-    added->by_content = ffai__string_map_new(count);
-    if (!added->tokens || !added->by_content)
-        return ffai__fail_memory(err, "added tokens", count * sizeof *added->tokens);
+    FFAI__TRY(allocate(added, count, err));
     reader r = {added, vocabulary, normalizer, place, vocabulary->model_count};
     for (size_t i = 0; i < count; i++)
         FFAI__TRY(parse_token(&r, json_array_get(json, i), i, err));
-    FFAI__TRY(mark_specials(added, err));
-    FFAI__TRY(create_matcher(&added->raw, added, vocabulary, false, err));
-    return create_matcher(&added->normalized, added, vocabulary, true, err);
+    return finish_list(&r, err);
+}
+
+/* Before the content of each. */
+typedef struct {
+    uint32_t size;
+    uint8_t single_word, lstrip, rstrip, normalized, special;
+    uint8_t unused[3];
+} written_token;
+
+void ffai__added_tokens_write(ffai__buffer *out, const ffai__added_tokens *added)
+{
+    for (size_t i = 0; i < added->count; i++) {
+        const ffai__added_token *token = &added->tokens[i];
+        const written_token head = {(uint32_t)token->size,
+                                    token->single_word,
+                                    token->lstrip,
+                                    token->rstrip,
+                                    token->normalized,
+                                    token->special,
+                                    {0}};
+        ffai__buffer_append(out, (const char *)&head, sizeof head);
+        ffai__buffer_append(out, token->content, token->size);
+    }
+}
+
+/* The token at *at, which goes on behind it; false if there is none. */
+static bool next_written(written_token *head, const char **content, const ffai__text *written, size_t *at)
+{
+    if (written->size - *at < sizeof *head)
+        return false;
+    memcpy(head, written->data + *at, sizeof *head);
+    *at += sizeof *head;
+    if (head->size == 0 || head->size > written->size - *at)
+        return false;
+    *content = written->data + *at;
+    *at += head->size;
+    return true;
+}
+
+static ffai_status restore_token(reader *r, const written_token *head, const char *content, ffai_error *err)
+{
+    ffai__added_token *token = NULL;
+    FFAI__TRY(begin_token(&token, r, content, head->size, err));
+    token->single_word = head->single_word != 0;
+    token->lstrip = head->lstrip != 0;
+    token->rstrip = head->rstrip != 0;
+    token->normalized = head->normalized != 0;
+    token->special = head->special != 0;
+    return finish_token(r, token, err);
+}
+
+ffai_status ffai__added_tokens_restore(ffai__added_tokens *added, const ffai__text *written,
+                                       ffai__vocabulary *vocabulary, const ffai__normalizer *normalizer,
+                                       const char *place, ffai_error *err)
+{
+    written_token head;
+    const char *content = NULL;
+    size_t count = 0;
+    size_t at = 0;
+    while (next_written(&head, &content, written, &at))
+        count++;
+    if (at != written->size)
+        return ffai__fail(err, FFAI_E_FORMAT, "%s: is cut off", place);
+    FFAI__TRY(allocate(added, count, err));
+    reader r = {added, vocabulary, normalizer, place, vocabulary->model_count};
+    for (at = 0; next_written(&head, &content, written, &at);)
+        FFAI__TRY(restore_token(&r, &head, content, err));
+    return finish_list(&r, err);
 }
 
 void ffai__added_tokens_free(ffai__added_tokens *added)

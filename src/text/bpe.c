@@ -46,16 +46,21 @@ void ffai__ids_free(ffai__ids *ids)
 }
 
 /* Seeded by the table's address, so that a file cannot be made to collide. */
-static size_t slot_of(const ffai__bpe *bpe, uint64_t pair)
+static size_t slot_of(const ffai__bpe *bpe, uint64_t key)
 {
-    return (size_t)ffai__hash_fold(pair ^ bpe->seed, 0x9E3779B97F4A7C15u) & bpe->merges_mask;
+    return (size_t)ffai__hash_fold(key ^ bpe->seed, 0x9E3779B97F4A7C15u) & bpe->merges_mask;
 }
 
-/* The pair's entry, or the gap where it belongs. */
-static ffai__merge *find_slot(const ffai__bpe *bpe, uint64_t pair)
+static uint64_t key_of(uint32_t left, uint32_t right)
 {
-    size_t i = slot_of(bpe, pair);
-    while (bpe->merges[i].pair != pair && bpe->merges[i].pair != UINT64_MAX)
+    return ((uint64_t)left << 32 | right) + 1;
+}
+
+/* The key's entry, or the gap where it belongs. */
+static ffai__merge *find_slot(const ffai__bpe *bpe, uint64_t key)
+{
+    size_t i = slot_of(bpe, key);
+    while (bpe->merges[i].key != key && bpe->merges[i].key != 0)
         i = (i + 1) & bpe->merges_mask;
     return &bpe->merges[i];
 }
@@ -88,9 +93,9 @@ static bool find_merge(ffai__merge *merge, const ffai__bpe *bpe, ffai__bpe_scrat
 {
     if (bpe->ranks)
         return find_joined_token(merge, bpe, scratch, left, right);
-    const uint64_t pair = (uint64_t)left << 32 | right;
-    *merge = *find_slot(bpe, pair);
-    return merge->pair == pair;
+    const uint64_t key = key_of(left, right);
+    *merge = *find_slot(bpe, key);
+    return merge->key == key;
 }
 
 static ffai_status create_merges(ffai__bpe *bpe, size_t count, ffai_error *err)
@@ -98,10 +103,9 @@ static ffai_status create_merges(ffai__bpe *bpe, size_t count, ffai_error *err)
     size_t capacity = 16;
     while (capacity / 2 < count)
         capacity *= 2;
-    bpe->merges = ffai__array(capacity, sizeof *bpe->merges);
+    bpe->merges = ffai__calloc(capacity, sizeof *bpe->merges);
     if (!bpe->merges)
         return ffai__fail_memory(err, "merges", capacity * sizeof *bpe->merges);
-    memset(bpe->merges, 0xFF, capacity * sizeof *bpe->merges);
     bpe->merges_mask = capacity - 1;
     bpe->seed = (uint64_t)(uintptr_t)bpe->merges;
     return FFAI_OK;
@@ -171,8 +175,8 @@ static ffai_status add_merge(ffai__bpe *bpe, uint32_t *rank, ffai__buffer *joine
     }
     uint32_t id = 0;
     FFAI__TRY(find_joined(&id, bpe, halves, joined, index, place, err));
-    const uint64_t pair = (uint64_t)ids[0] << 32 | ids[1];
-    *find_slot(bpe, pair) = (ffai__merge){pair, (*rank)++, id}; /* of two equal pairs the later counts */
+    const uint64_t key = key_of(ids[0], ids[1]);
+    *find_slot(bpe, key) = (ffai__merge){key, (*rank)++, id}; /* of two equal pairs the later counts */
     return FFAI_OK;
 }
 
@@ -326,8 +330,8 @@ static bool bytes_stay(const ffai__bpe *bpe)
     }
     const id_range range = range_of_bytes(bpe);
     for (size_t i = 0; bpe->merges && i <= bpe->merges_mask; i++) {
-        const uint64_t both = bpe->merges[i].pair;
-        if (both != UINT64_MAX &&
+        const uint64_t both = bpe->merges[i].key - 1;
+        if (bpe->merges[i].key != 0 &&
             (is_byte_token(bpe, range, (uint32_t)(both >> 32)) || is_byte_token(bpe, range, (uint32_t)both)))
             return false;
     }
@@ -354,7 +358,7 @@ static void find_cuts(ffai__bpe *bpe)
             note_joined(bpe, id);
     }
     for (size_t i = 0; bpe->can_cut && bpe->merges && i <= bpe->merges_mask; i++) {
-        if (bpe->merges[i].pair != UINT64_MAX)
+        if (bpe->merges[i].key != 0)
             note_joined(bpe, bpe->merges[i].id);
     }
 }
@@ -383,10 +387,37 @@ ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tok
     return FFAI_OK;
 }
 
+static bool merges_fit(const ffai__bpe *bpe)
+{
+    size_t used = 0;
+    bool fit = true;
+    for (size_t i = 0; i <= bpe->merges_mask; i++) {
+        used += bpe->merges[i].key != 0;
+        fit &= bpe->merges[i].id < bpe->vocabulary->count;
+    }
+    return used == 0 || (fit && used <= bpe->merges_mask);
+}
+
+ffai_status ffai__bpe_restore(ffai__bpe *bpe, const json_t *model, const ffai__bpe *from,
+                              const ffai__vocabulary *vocabulary, const char *place, ffai_error *err)
+{
+    bpe->vocabulary = vocabulary;
+    FFAI__TRY(parse_options(bpe, model, place, err));
+    look_up_characters(bpe);
+    bpe->merges = from->merges;
+    bpe->borrowed = true;
+    bpe->merges_mask = from->merges_mask;
+    bpe->seed = from->seed;
+    bpe->can_cut = from->can_cut;
+    memcpy(bpe->joined, from->joined, sizeof bpe->joined);
+    return merges_fit(bpe) ? FFAI_OK : ffai__fail(err, FFAI_E_FORMAT, "%s: merges that do not fit together", place);
+}
+
 void ffai__bpe_free(ffai__bpe *bpe)
 {
     ffai__free(bpe->ranks);
-    ffai__free(bpe->merges);
+    if (!bpe->borrowed)
+        ffai__free(bpe->merges);
     ffai__free(bpe->unk_token);
     ffai__free(bpe->prefix);
     ffai__free(bpe->suffix);

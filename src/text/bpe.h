@@ -20,7 +20,7 @@ ffai_status ffai__ids_reserve(ffai__ids *ids, size_t more, ffai_error *err);
 void ffai__ids_free(ffai__ids *ids);
 
 typedef struct ffai__merge {
-    uint64_t pair; /* left id << 32 | right id; UINT64_MAX where the table has a gap */
+    uint64_t key; /* left id << 32 | right id, and 1; 0 where the table has a gap */
     uint32_t rank;
     uint32_t id; /* of the two together */
 } ffai__merge;
@@ -33,6 +33,7 @@ typedef struct ffai__bpe {
     uint32_t num_ranks;  /* as many ids */
     size_t longest;      /* bytes of the longest token with a rank */
     ffai__merge *merges; /* hash table */
+    bool borrowed;       /* it is another's */
     size_t merges_mask;
     uint64_t seed;
     uint32_t direct[FFAI__DIRECT_CHARACTERS]; /* ids of the first characters: byte-level text has no others */
@@ -51,6 +52,10 @@ typedef struct ffai__bpe {
  * own and outlive *bpe. */
 ffai_status ffai__bpe_parse(ffai__bpe *bpe, const json_t *model, const ffai__tokenizer_lists *lists,
                             const ffai__vocabulary *vocabulary, const char *place, ffai_error *err);
+/* The same, but with another's merges, merges_mask, seed, can_cut and joined; the merges outlive this one.
+ * FFAI_E_FORMAT if they do not fit the vocabulary. */
+ffai_status ffai__bpe_restore(ffai__bpe *bpe, const json_t *model, const ffai__bpe *from,
+                              const ffai__vocabulary *vocabulary, const char *place, ffai_error *err);
 void ffai__bpe_free(ffai__bpe *bpe);
 
 /* Memory that encoding re-uses from word to word. */

@@ -19,26 +19,48 @@ static ffai_status read_vocabulary(ffai__vocabulary *v, const json_t *model, con
     return ffai__vocabulary_parse(v, ffai__json_field(model, "vocab"), place, err);
 }
 
-static ffai_status parse_model(ffai_tokenizer *t, const json_t *root, const ffai__tokenizer_lists *lists,
-                               const char *what, ffai_error *err)
+/* What a tokenizer is made of. */
+typedef struct {
+    const json_t *root;
+    const ffai__tokenizer_lists *lists; /* or NULL */
+    const ffai__compiled *compiled;     /* or NULL */
+    const char *what;                   /* names it in errors */
+} sources;
+
+static ffai_status parse_model(ffai_tokenizer *t, const sources *from, ffai_error *err)
 {
     char place[FFAI__PLACE_SIZE];
-    snprintf(place, sizeof place, "%s: model", what);
-    const json_t *model = ffai__json_field(root, "model");
+    snprintf(place, sizeof place, "%s: model", from->what);
+    const json_t *model = ffai__json_field(from->root, "model");
+    const ffai__compiled *compiled = from->compiled;
     if (!json_is_object(model))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: must be an object", place);
     const char *type = NULL;
     FFAI__TRY(ffai__json_get_string(&type, model, "type", place, err));
+    if (compiled) {
+        FFAI__TRY(ffai__vocabulary_restore(&t->vocabulary, &compiled->vocabulary, compiled->texts_size, err));
+        return ffai__bpe_restore(&t->bpe, model, &compiled->bpe, &t->vocabulary, place, err);
+    }
     /* Old files of BPE models have no type; the merges give them away. */
     if (type ? strcmp(type, "BPE") != 0 : !ffai__json_field(model, "merges"))
         return ffai__component_unsupported(type ? type : "", place, err);
-    FFAI__TRY(read_vocabulary(&t->vocabulary, model, lists, place, err));
-    return ffai__bpe_parse(&t->bpe, model, lists, &t->vocabulary, place, err);
+    FFAI__TRY(read_vocabulary(&t->vocabulary, model, from->lists, place, err));
+    return ffai__bpe_parse(&t->bpe, model, from->lists, &t->vocabulary, place, err);
 }
 
-static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const ffai__tokenizer_lists *lists,
-                               const char *what, ffai_error *err)
+static ffai_status read_added_tokens(ffai_tokenizer *t, const sources *from, const char *place, ffai_error *err)
 {
+    if (from->compiled)
+        return ffai__added_tokens_restore(&t->added, &from->compiled->added_tokens, &t->vocabulary, t->normalizer,
+                                          place, err);
+    return ffai__added_tokens_parse(&t->added, ffai__json_field(from->root, "added_tokens"), &t->vocabulary,
+                                    t->normalizer, place, err);
+}
+
+static ffai_status parse_parts(ffai_tokenizer *t, const sources *from, ffai_error *err)
+{
+    const json_t *root = from->root;
+    const char *what = from->what;
     char place[FFAI__PLACE_SIZE];
     snprintf(place, sizeof place, "%s: normalizer", what);
     FFAI__TRY(ffai__normalizer_parse(&t->normalizer, ffai__json_field(root, "normalizer"), place, err));
@@ -46,18 +68,18 @@ static ffai_status parse_parts(ffai_tokenizer *t, const json_t *root, const ffai
     FFAI__TRY(ffai__pre_tokenizer_parse(&t->pre_tokenizer, ffai__json_field(root, "pre_tokenizer"), place, err));
     snprintf(place, sizeof place, "%s: decoder", what);
     FFAI__TRY(ffai__decoder_parse(&t->decoder, ffai__json_field(root, "decoder"), place, err));
-    FFAI__TRY(parse_model(t, root, lists, what, err));
+    FFAI__TRY(parse_model(t, from, err));
     snprintf(place, sizeof place, "%s: added_tokens", what);
-    FFAI__TRY(ffai__added_tokens_parse(&t->added, ffai__json_field(root, "added_tokens"), &t->vocabulary, t->normalizer,
-                                       place, err));
+    FFAI__TRY(read_added_tokens(t, from, place, err));
     snprintf(place, sizeof place, "%s: post_processor", what);
     return ffai__post_processor_parse(&t->post_processor, ffai__json_field(root, "post_processor"), &t->vocabulary,
                                       place, err);
 }
 
-static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ffai__tokenizer_lists *lists,
-                              const char *what, ffai_error *err)
+static ffai_status parse_root(ffai_tokenizer **out, const sources *from, ffai_error *err)
 {
+    const json_t *root = from->root;
+    const char *what = from->what;
     if (!json_is_object(root))
         return ffai__fail(err, FFAI_E_FORMAT, "%s: must be an object", what);
     const char *version = "1.0";
@@ -69,7 +91,7 @@ static ffai_status parse_root(ffai_tokenizer **out, const json_t *root, const ff
         return ffai__fail_memory(err, "a tokenizer", sizeof *t);
     ffai_status status = ffai__word_caches_create(&t->caches, err);
     if (status == FFAI_OK)
-        status = parse_parts(t, root, lists, what, err);
+        status = parse_parts(t, from, err);
     if (status != FFAI_OK) {
         ffai_tokenizer_free(t);
         return status;
@@ -83,7 +105,8 @@ ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t
 {
     json_t *root = NULL;
     FFAI__TRY(ffai__json_parse(&root, json, size, what, err));
-    const ffai_status status = parse_root(out, root, lists && lists->tokens ? lists : NULL, what, err);
+    const sources from = {.root = root, .lists = lists && lists->tokens ? lists : NULL, .what = what};
+    const ffai_status status = parse_root(out, &from, err);
     json_decref(root);
     return status;
 }
@@ -92,8 +115,46 @@ ffai_status ffai__tokenizer_read(ffai_tokenizer **out, const char *path, ffai_er
 {
     json_t *root = NULL;
     FFAI__TRY(ffai__json_read(&root, path, FILE_SIZE_MAX, err));
-    const ffai_status status = parse_root(out, root, NULL, path, err);
+    const ffai_status status = parse_root(out, &(sources){.root = root, .what = path}, err);
     json_decref(root);
+    return status;
+}
+
+ffai_status ffai__tokenizer_compile(ffai_tokenizer **out, ffai__buffer *compiled, const char *path,
+                                    const ffai__compiled_source *source, ffai_error *err)
+{
+    json_t *root = NULL;
+    FFAI__TRY(ffai__json_read(&root, path, FILE_SIZE_MAX, err));
+    const ffai_status status = parse_root(out, &(sources){.root = root, .what = path}, err);
+    if (status == FFAI_OK && ffai__compiled_write(compiled, *out, root, source, NULL) != FFAI_OK)
+        compiled->size = 0;
+    json_decref(root);
+    return status;
+}
+
+static ffai_status parse_compiled(ffai_tokenizer **out, const ffai__compiled *compiled, const char *path,
+                                  ffai_error *err)
+{
+    json_t *root = NULL;
+    FFAI__TRY(ffai__json_parse(&root, compiled->json, compiled->json_size, path, err));
+    const ffai_status status = parse_root(out, &(sources){.root = root, .compiled = compiled, .what = path}, err);
+    json_decref(root);
+    return status;
+}
+
+ffai_status ffai__tokenizer_open_compiled(ffai_tokenizer **out, const char *path, const ffai__compiled_source *source,
+                                          ffai_error *err)
+{
+    ffai__file_map *file = NULL;
+    ffai__compiled compiled;
+    FFAI__TRY(ffai__file_map_open(&file, path, err));
+    ffai_status status = ffai__compiled_read(&compiled, file, source, err);
+    if (status == FFAI_OK)
+        status = parse_compiled(out, &compiled, path, err);
+    if (status == FFAI_OK)
+        (*out)->compiled = file;
+    else
+        ffai__file_map_close(file);
     return status;
 }
 
@@ -109,6 +170,7 @@ void ffai_tokenizer_free(ffai_tokenizer *t)
     ffai__pre_tokenizer_free(t->pre_tokenizer);
     ffai__normalizer_free(t->normalizer);
     ffai__word_caches_free(t->caches);
+    ffai__file_map_close(t->compiled);
     ffai__free(t);
 }
 
@@ -314,6 +376,8 @@ ffai_status ffai_tokenizer_encode(int32_t **ids, size_t *count, const ffai_token
     if (size > TEXT_SIZE_MAX)
         return ffai__fail(err, FFAI_E_LIMIT, "a text of %zu bytes, more than %d", size, TEXT_SIZE_MAX);
     FFAI__TRY(check_typed(options, size, err));
+    if (t->compiled)
+        FFAI__TRY(ffai__file_map_check(t->compiled, err));
     if (size == 0 || ffai__utf8_valid(text, size))
         return encode_valid(ids, count, t, size ? text : "", size, options, err);
     if (options->num_typed)

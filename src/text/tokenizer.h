@@ -9,6 +9,7 @@
 
 #include <ffai/tokenizer.h>
 
+#include "compiled.h"
 #include "tokenizer_lists.h"
 
 /* what names the source in errors. lists: the vocabulary and the merges where the JSON has them not, else NULL or
@@ -18,5 +19,13 @@ ffai_status ffai__tokenizer_parse(ffai_tokenizer **out, const char *json, size_t
 
 /* From a file of at most 256 MiB. */
 ffai_status ffai__tokenizer_read(ffai_tokenizer **out, const char *path, ffai_error *err);
+
+/* The same, and append its compiled form, as of this source, to compiled: it may be left out, where memory is short. */
+ffai_status ffai__tokenizer_compile(ffai_tokenizer **out, ffai__buffer *compiled, const char *path,
+                                    const ffai__compiled_source *source, ffai_error *err);
+
+/* From a compiled form. FFAI_E_FORMAT if it is none of this source, FFAI_E_IO or FFAI_E_NOT_FOUND if there is none. */
+ffai_status ffai__tokenizer_open_compiled(ffai_tokenizer **out, const char *path, const ffai__compiled_source *source,
+                                          ffai_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "added_tokens.h"
 #include "bpe.h"
 #include "decoder.h"
+#include "file_map.h"
 #include "normalizer.h"
 #include "post_processor.h"
 #include "pre_tokenizer.h"
@@ -22,6 +23,7 @@ struct ffai_tokenizer {
     ffai__post_processor *post_processor;
     ffai__decoder *decoder;
     ffai__word_caches *caches;
+    ffai__file_map *compiled; /* which the vocabulary and the merges lie in, or NULL */
 };
 
 /* The string that decoders see for an id. *size receives its bytes; *skipped tells whether skip_special_tokens

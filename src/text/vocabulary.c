@@ -106,6 +106,7 @@ static ffai_status allocate(ffai__vocabulary *v, const ffai__text *tokens, size_
     if (!v->tokens || !v->texts || !v->starts || !v->slots)
         return ffai__fail_memory(err, "a vocabulary", bytes + count * sizeof *v->tokens);
     v->count = (uint32_t)count;
+    v->num_starts = (uint32_t)count + 1;
     v->capacity = count;
     v->slots_mask = slots - 1;
     v->seed = (uint64_t)(uintptr_t)v->slots;
@@ -145,12 +146,50 @@ ffai_status ffai__vocabulary_build(ffai__vocabulary *v, const ffai__text *tokens
     return FFAI_OK;
 }
 
+/* A look-up ends, and stays within the texts. */
+static bool slots_fit(const ffai__vocabulary *v)
+{
+    size_t used = 0;
+    bool fit = true;
+    for (size_t i = 0; i <= v->slots_mask; i++) {
+        used += v->slots[i] != 0;
+        fit &= v->slots[i] == 0 || (v->slots[i] & FFAI__TOKEN_ID_MAX) < v->count;
+    }
+    return fit && used == v->model_count && used <= v->slots_mask;
+}
+
+static bool restore_token(ffai__vocabulary *v, uint32_t id, size_t texts_size)
+{
+    const uint32_t start = v->starts[id], end = v->starts[id + 1];
+    if (end < start || end > texts_size || (end > start && v->texts[end - 1] != 0))
+        return false;
+    v->tokens[id] = end > start ? (ffai__token){v->texts + start, end - start - 1, 0} : (ffai__token){NULL, 0, 0};
+    return true;
+}
+
+ffai_status ffai__vocabulary_restore(ffai__vocabulary *v, const ffai__vocabulary *from, size_t texts_size,
+                                     ffai_error *err)
+{
+    *v = *from;
+    v->borrowed = true;
+    v->capacity = v->count;
+    v->tokens = ffai__array(v->count, sizeof *v->tokens);
+    if (!v->tokens)
+        return ffai__fail_memory(err, "a vocabulary", v->count * sizeof *v->tokens);
+    bool fits = slots_fit(v);
+    for (uint32_t id = 0; fits && id < v->count; id++)
+        fits = restore_token(v, id, texts_size);
+    return fits ? FFAI_OK : ffai__fail(err, FFAI_E_FORMAT, "a vocabulary that does not fit together");
+}
+
 void ffai__vocabulary_free(ffai__vocabulary *v)
 {
     ffai__free(v->tokens);
-    ffai__free(v->texts);
-    ffai__free(v->starts);
-    ffai__free(v->slots);
+    if (!v->borrowed) {
+        ffai__free(v->texts);
+        ffai__free(v->starts);
+        ffai__free(v->slots);
+    }
     *v = (ffai__vocabulary){0};
 }
 

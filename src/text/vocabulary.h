@@ -25,9 +25,11 @@ typedef struct ffai__vocabulary {
     /* The model's tokens alone, whatever hides them above. */
     char *texts;      /* one behind the other by id, each ended by a 0 */
     uint32_t *starts; /* [their largest id + 2]: where each begins, and the next one behind it */
-    uint32_t *slots;  /* hash table of ids: at most half full, small enough to stay in a core's cache */
+    uint32_t num_starts;
+    uint32_t *slots; /* hash table of ids: at most half full, small enough to stay in a core's cache */
     size_t slots_mask;
     uint64_t seed;
+    bool borrowed; /* texts, starts and slots are another's */
 } ffai__vocabulary;
 
 /* From the tokens by id; data is NULL where an id has none. The texts are copied, and must all differ. */
@@ -36,6 +38,10 @@ ffai_status ffai__vocabulary_build(ffai__vocabulary *vocabulary, const ffai__tex
 /* From the model's "vocab", an object of ids by string. */
 ffai_status ffai__vocabulary_parse(ffai__vocabulary *vocabulary, const json_t *vocab, const char *place,
                                    ffai_error *err);
+/* From what another vocabulary had before tokens were added: its texts, starts, slots, slots_mask, seed, model_count
+ * and count, which outlive this one. FFAI_E_FORMAT if they do not fit each other; texts has texts_size bytes. */
+ffai_status ffai__vocabulary_restore(ffai__vocabulary *vocabulary, const ffai__vocabulary *from, size_t texts_size,
+                                     ffai_error *err);
 void ffai__vocabulary_free(ffai__vocabulary *vocabulary);
 
 /* The id of a token of the model, or FFAI__NO_TOKEN. */

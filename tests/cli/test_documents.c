@@ -186,8 +186,9 @@ static void the_reference_lists_every_flag(void)
 
 static void the_man_page_and_the_reference_list_every_variable(void)
 {
-    static const char *const variables[] = {"FFAI_ISA",       "FFAI_TUNE",    "XDG_CACHE_HOME", "HF_HUB_CACHE",
-                                            "HF_HOME",        "HF_TOKEN",     "HF_TOKEN_PATH",  "HF_ENDPOINT",
+    static const char *const variables[] = {"FFAI_ISA",       "FFAI_TUNE",     "FFAI_COMPILED_TOKENIZERS",
+                                            "XDG_CACHE_HOME", "HF_HUB_CACHE",  "HF_HOME",
+                                            "HF_TOKEN",       "HF_TOKEN_PATH", "HF_ENDPOINT",
                                             "HF_HUB_OFFLINE", "SSL_CERT_FILE"};
     char *page = read_man_page(), *text = read_source("docs/cli.md");
     const char *in_page = strstr(page, "\n.SH ENVIRONMENT\n"),
