@@ -319,8 +319,7 @@ static ffai_status read_sequence(ffai__expression *out, parser *p)
         FFAI__TRY(read_repetitions(&item, p));
         FFAI__TRY(push(p, item));
     }
-    *out = ffai__rules_sequence(p->rules, p->parts + first, p->num_parts - first);
-    p->num_parts = first;
+    *out = ffai__rules_sequence_of(p->rules, p->parts, first, &p->num_parts);
     return FFAI_OK;
 }
 
@@ -344,8 +343,7 @@ static ffai_status read_alternatives(ffai__expression *out, parser *p)
         FFAI__TRY(read_sequence(&sequence, p));
         FFAI__TRY(push(p, sequence));
     } while (take_bar(p));
-    *out = ffai__rules_choice(p->rules, p->parts + first, p->num_parts - first);
-    p->num_parts = first;
+    *out = ffai__rules_choice_of(p->rules, p->parts, first, &p->num_parts);
     return FFAI_OK;
 }
 

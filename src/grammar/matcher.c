@@ -30,6 +30,8 @@ struct ffai_matcher {
     uint32_t **masks; /* [max_states] NULL where none was asked for */
     uint32_t max_states;
     size_t masks_size;
+    uint8_t *run_is_all; /* [max_known] by state, a verdict */
+    uint32_t max_known;
     uint32_t *start_mask; /* of the text's beginning, where the decoder takes spaces off */
     /* The way from the trie's root. */
     ffai__state *path;   /* [depth + 1] */
@@ -37,6 +39,9 @@ struct ffai_matcher {
 };
 
 /* --- masks --- */
+
+/* What is known of a state: whether nothing but its run takes characters of the run's set. */
+typedef enum { NOT_KNOWN, ALL, NOT_ALL } verdict;
 
 static void drop_masks(ffai_matcher *m)
 {
@@ -46,6 +51,8 @@ static void drop_masks(ffai_matcher *m)
     }
     ffai__free(m->start_mask);
     m->start_mask = NULL;
+    if (m->run_is_all)
+        memset(m->run_is_all, NOT_KNOWN, m->max_known);
     m->masks_size = 0;
 }
 
@@ -83,6 +90,7 @@ typedef struct {
     uint32_t except; /* a node that is left out with all below it, or FFAI__NONE */
     const ffai__run_index *run;
     uint32_t more;
+    bool run_is_all; /* nothing but the run takes characters of its set */
 } search;
 
 /* Whether a state's run takes all that lies below a node, and something does. */
@@ -106,6 +114,7 @@ static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s,
 {
     const ffai_token_trie *trie = m->trie;
     const uint8_t *longest = s->run ? s->run->longest : NULL;
+    const uint32_t more = s->run_is_all ? FFAI__RUN_OTHER - 1 : s->more;
     uint32_t depth = 0;
     m->path[0] = s->state;
     m->path_ends[0] = s->end;
@@ -114,7 +123,7 @@ static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s,
         const ffai__trie_node *node = &trie->nodes[n];
         while (n >= m->path_ends[depth])
             depth--;
-        if ((longest && longest[n] <= s->more) || n == s->except) {
+        if ((longest && longest[n] <= more) || n == s->except) { /* masks have them */
             n = node->end;
             continue;
         }
@@ -140,6 +149,46 @@ static ffai_status search_trie(uint32_t *mask, ffai_matcher *m, const search *s,
     return FFAI_OK;
 }
 
+/* Whether a state's run alone takes characters of its set, and nothing does behind it: then tokens of such characters
+ * that are longer than the run may not come, and need not be looked at. It is so where it is so of the state behind the
+ * next character. */
+static ffai_status note_verdicts(ffai_matcher *m, const ffai__state *chain, uint32_t count, verdict is_all,
+                                 ffai_error *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t before = m->max_known;
+        if (!FFAI__GROW(m->run_is_all, m->max_known, (uint64_t)chain[i] + 1))
+            return ffai__fail_memory(err, "token masks", chain[i]);
+        memset(m->run_is_all + before, NOT_KNOWN, m->max_known - before);
+        m->run_is_all[chain[i]] = (uint8_t)is_all;
+    }
+    return FFAI_OK;
+}
+
+static ffai_status find_verdict(bool *is_all, ffai_matcher *m, ffai__state state, ffai__state_run run, ffai_error *err)
+{
+    const ffai__run_index *index = index_of(m, run);
+    ffai__state chain[FFAI__RUN_LENGTHS];
+    uint32_t count = 0;
+    verdict found = NOT_KNOWN;
+    if (run.more > FFAI__RUN_LENGTHS)
+        return FFAI_OK;
+    for (uint32_t more = run.more; more > 0 && found == NOT_KNOWN; more--) {
+        const ffai__state_run here = ffai__states_view(m->states).runs[state];
+        found = state < m->max_known ? m->run_is_all[state] : NOT_KNOWN;
+        if (found == NOT_KNOWN && (here.set != run.set || here.more != more ||
+                                   ffai__states_run_edges(m->states, state, &index->firsts) != FFAI__RUN_EDGES_ALONE))
+            found = NOT_ALL;
+        chain[count++] = state;
+        for (uint32_t i = 0; i < index->example_size; i++)
+            FFAI__TRY(step(&state, m, state, (unsigned char)index->example[i], err));
+    }
+    if (found == NOT_KNOWN)
+        found = ffai__states_run_edges(m->states, state, &index->firsts) == FFAI__RUN_EDGES_NONE ? ALL : NOT_ALL;
+    *is_all = found == ALL;
+    return note_verdicts(m, chain, count, found, err);
+}
+
 static void set_end_tokens(uint32_t *mask, const ffai_matcher *m)
 {
     for (size_t i = 0; i < m->trie->num_end_tokens; i++) {
@@ -156,6 +205,8 @@ static ffai_status fill_mask(uint32_t *mask, ffai_matcher *m, ffai_error *err)
     const ffai__state_run run = ffai__states_view(m->states).runs[m->state];
     s.run = index_of(m, run);
     s.more = run.more;
+    if (s.run)
+        FFAI__TRY(find_verdict(&s.run_is_all, m, m->state, run, err));
     if (s.run)
         memcpy(mask, ffai__run_index_mask(&s.more, s.run), m->num_words * sizeof *mask);
     FFAI__TRY(search_trie(mask, m, &s, err));
@@ -390,6 +441,7 @@ void ffai_matcher_free(ffai_matcher *m)
     ffai__states_free(m->states);
     ffai__free(m->run_of_set);
     ffai__free(m->masks);
+    ffai__free(m->run_is_all);
     ffai__free(m->path);
     ffai__free(m->path_ends);
     ffai__free(m);

@@ -468,7 +468,7 @@ static bool is_bound(const placed *e)
 static ffai_status flush_parts(alternative *a, parser *p, size_t at)
 {
     const uint32_t count = p->num_parts - a->first_part;
-    const ffai__expression tail = ffai__rules_sequence(p->rules, p->parts + a->first_part, count);
+    const ffai__expression tail = ffai__rules_sequence_of(p->rules, p->parts, a->first_part, &p->num_parts);
     for (int place = 0; place < PLACES && count > 0; place++) {
         if (a->head.at[place] == FFAI__NEVER)
             continue;
@@ -476,7 +476,6 @@ static ffai_status flush_parts(alternative *a, parser *p, size_t at)
             return unsupported(p, at, "$ in front of something");
         a->head.at[place] = ffai__rules_pair(p->rules, a->head.at[place], tail);
     }
-    p->num_parts = a->first_part;
     return FFAI_OK;
 }
 

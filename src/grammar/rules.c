@@ -169,6 +169,20 @@ ffai__expression ffai__rules_choice(ffai__rules *r, const ffai__expression *part
     return kept == sets ? choose_character(r, parts, count) : join(r, FFAI__EXPRESSION_CHOICE, parts, count);
 }
 
+ffai__expression ffai__rules_sequence_of(ffai__rules *r, const ffai__expression *parts, uint32_t first, uint32_t *count)
+{
+    const uint32_t taken = *count - first;
+    *count = first;
+    return taken ? ffai__rules_sequence(r, parts + first, taken) : FFAI__EMPTY;
+}
+
+ffai__expression ffai__rules_choice_of(ffai__rules *r, const ffai__expression *parts, uint32_t first, uint32_t *count)
+{
+    const uint32_t taken = *count - first;
+    *count = first;
+    return taken ? ffai__rules_choice(r, parts + first, taken) : FFAI__NEVER;
+}
+
 ffai__expression ffai__rules_pair(ffai__rules *r, ffai__expression first, ffai__expression second)
 {
     return ffai__rules_sequence(r, (ffai__expression[]){first, second}, 2);

@@ -78,6 +78,11 @@ ffai__expression ffai__rules_characters(ffai__rules *rules, const ffai__characte
 ffai__expression ffai__rules_range(ffai__rules *rules, uint32_t first, uint32_t last);
 ffai__expression ffai__rules_sequence(ffai__rules *rules, const ffai__expression *parts, size_t count);
 ffai__expression ffai__rules_choice(ffai__rules *rules, const ffai__expression *parts, size_t count);
+/* Of the last parts [first, *count) of an array, which are taken off it. */
+ffai__expression ffai__rules_sequence_of(ffai__rules *rules, const ffai__expression *parts, uint32_t first,
+                                         uint32_t *count);
+ffai__expression ffai__rules_choice_of(ffai__rules *rules, const ffai__expression *parts, uint32_t first,
+                                       uint32_t *count);
 ffai__expression ffai__rules_pair(ffai__rules *rules, ffai__expression first, ffai__expression second);
 ffai__expression ffai__rules_either(ffai__rules *rules, ffai__expression one, ffai__expression other);
 /* max: FFAI__UNLIMITED for no limit. */

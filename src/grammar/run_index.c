@@ -5,9 +5,10 @@
 #include "alloc.h"
 #include "failure.h"
 #include "utf8.h"
+#include "utf8_edges.h"
 
 /* Masks for 1 to LENGTHS characters, and one for all. */
-enum { LENGTHS = 32, LONGEST = FFAI__RUN_OTHER - 1 };
+enum { LENGTHS = FFAI__RUN_LENGTHS, LONGEST = FFAI__RUN_OTHER - 1 };
 
 /* Characters of a token, or FFAI__RUN_OTHER. */
 static uint8_t measure(const char *token, uint32_t size, const ffai__characters *set)
@@ -114,6 +115,19 @@ static void fill(ffai__run_index *index, const ffai_token_trie *trie, const ffai
     }
 }
 
+static bool take_firsts(void *context, const ffai__byte_ranges *ranges)
+{
+    ffai__byte_set_add(context, ranges->first[0], ranges->last[0]);
+    return true;
+}
+
+static void describe(ffai__run_index *index, const ffai__characters *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        ffai__utf8_ranges(set->ranges[i].first, set->ranges[i].last, take_firsts, &index->firsts);
+    index->example_size = (uint32_t)ffai__utf8_put(index->example, set->ranges[0].first);
+}
+
 ffai_status ffai__run_index_create(ffai__run_index *index, const ffai_token_trie *trie, const ffai__characters *set,
                                    ffai_error *err)
 {
@@ -124,6 +138,7 @@ ffai_status ffai__run_index_create(ffai__run_index *index, const ffai_token_trie
     if (!index->longest || !index->below || !index->masks)
         return ffai__fail_memory(err, "a vocabulary's masks",
                                  (LENGTHS + 2) * (size_t)index->num_words * sizeof *index->masks);
+    describe(index, set);
     fill(index, trie, set);
     return FFAI_OK;
 }

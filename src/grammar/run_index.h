@@ -5,16 +5,23 @@
 #ifndef FFAI_GRAMMAR_RUN_INDEX_H
 #define FFAI_GRAMMAR_RUN_INDEX_H
 
+#include "byte_set.h"
 #include "characters.h"
 #include "token_trie.h"
 
-enum { FFAI__RUN_OTHER = 255 };
+enum {
+    FFAI__RUN_OTHER = 255,
+    FFAI__RUN_LENGTHS = 32, /* up to which there is a mask for each length */
+};
 
 typedef struct ffai__run_index {
     /* [nodes] Characters of the longest token at the node or below it, and of the longest way from the node to a token
      * below it; FFAI__RUN_OTHER where one has others. */
     uint8_t *longest, *below;
     uint32_t *masks;
+    ffai__byte_set firsts; /* with which the characters begin */
+    char example[4];       /* one of them */
+    uint32_t example_size;
     uint32_t num_words; /* of a mask */
 } ffai__run_index;
 

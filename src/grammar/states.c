@@ -546,6 +546,38 @@ bool ffai__states_must_end(const ffai__states *s, ffai__state state)
     return ffai__states_may_end(s, state) && s->states.sets[state].count == 1;
 }
 
+/* Add an edge's bytes, as far as they are in the set; false if one of them was there. */
+static bool add_taken(ffai__byte_set *taken, const ffai__byte_set *bytes, const ffai__edge *edge)
+{
+    bool apart = true;
+    for (int i = 0; i < 4 && edge->kind == FFAI__EDGE_BYTES; i++) {
+        const uint64_t more = edge->bytes.bits[i] & bytes->bits[i];
+        apart = apart && !(taken->bits[i] & more);
+        taken->bits[i] |= more;
+    }
+    return apart;
+}
+
+ffai__run_edges ffai__states_run_edges(const ffai__states *s, ffai__state state, const ffai__byte_set *bytes)
+{
+    const ffai__automaton *a = s->automaton;
+    const member_set *set = &s->states.sets[state];
+    const ffai__byte_set empty = {{0}};
+    ffai__byte_set taken = empty;
+    bool alone = true;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const ffai__automaton_node *node = &a->nodes[s->states.members[set->first + i].node];
+        const bool is_run = node->run != FFAI__NONE && node->run == s->runs[state].set;
+        const ffai__byte_set before = taken;
+        for (uint32_t e = node->first_edge; e != FFAI__NONE; e = a->edges[e].next)
+            alone = add_taken(&taken, bytes, &a->edges[e]) && alone;
+        alone = alone && (is_run || memcmp(&before, &taken, sizeof taken) == 0);
+    }
+    if (memcmp(&taken, &empty, sizeof taken) == 0)
+        return FFAI__RUN_EDGES_NONE;
+    return alone ? FFAI__RUN_EDGES_ALONE : FFAI__RUN_EDGES_MIXED;
+}
+
 uint32_t ffai__states_count(const ffai__states *s)
 {
     return s->states.num_sets;

@@ -33,6 +33,15 @@ ffai_status ffai__states_forget(ffai__state *kept, ffai__states *states, ffai_er
 bool ffai__states_may_end(const ffai__states *states, ffai__state state);
 bool ffai__states_must_end(const ffai__states *states, ffai__state state);
 
+/* How a state goes on with the bytes of a set. */
+typedef enum ffai__run_edges {
+    FFAI__RUN_EDGES_NONE,  /* with none of them */
+    FFAI__RUN_EDGES_ALONE, /* by edges of its run's node, one a byte */
+    FFAI__RUN_EDGES_MIXED,
+} ffai__run_edges;
+
+ffai__run_edges ffai__states_run_edges(const ffai__states *states, ffai__state state, const ffai__byte_set *bytes);
+
 uint32_t ffai__states_count(const ffai__states *states);
 
 /* --- for loops that step a lot --- */

@@ -250,6 +250,55 @@ static void a_token_outside_the_vocabulary_is_an_error(void)
     outcome_release(&o);
 }
 
+/* A scratch file with this text. */
+static const char *write_scratch(const char *name, const char *text)
+{
+    const char *path = scratch(name);
+    FILE *file = fopen(path, "wb");
+    CHECK(file && fwrite(text, 1, strlen(text), file) == strlen(text));
+    CHECK(file && fclose(file) == 0);
+    return path;
+}
+
+static void check_constrained(const char *backend, const char *flag, const char *grammar, const char *expected)
+{
+    outcome o;
+    RUN(o, NULL, "-m", MODEL, "-p", "Once", "--temp", "1", "--seed", "3", flag, grammar, "--json", "--backend",
+        backend);
+    json_t *object = json_of_outcome(&o);
+    CHECK(json_is_text(json_at(object, "text"), expected));
+    CHECK(json_is_text(json_at(object, "finish_reason"), "stop"));
+    json_decref(object);
+    outcome_release(&o);
+}
+
+static void a_text_follows_its_grammar(void)
+{
+    const char *grammar = write_scratch("grammar.gbnf", "root ::= \"[\" [x]{3} \"]\" end\nend ::= \"!\"\n");
+    check_constrained("cpu", "--grammar", grammar, "[xxx]!");
+    check_constrained("ref", "--regex", "(?:q{2}z){2}", "qqzqqz");
+    const char *schema = write_scratch("schema.json", "{\"properties\":{\"a\":{\"const\":[1,\"b\"]}},"
+                                                      "\"required\":[\"a\"],\"type\":\"object\","
+                                                      "\"additionalProperties\":false}");
+    check_constrained("cpu", "--json-schema", schema, "{\"a\":[1,\"b\"]}");
+}
+
+static void a_grammar_at_fault_is_an_error_before_the_model_is_read(void)
+{
+    outcome o;
+    const char *grammar = write_scratch("fault.gbnf", "root ::= \"a\"\nb ::= c\n");
+    RUN(o, NULL, "-m", "nowhere", "-p", "a", "--grammar", grammar);
+    CHECK_OUTCOME(o, 1, "fault.gbnf: grammar: line 2, column 7: there is no rule \"c\"");
+    outcome_release(&o);
+    const char *schema = write_scratch("fault.json", "{\"items\":{\"not\":true}}");
+    RUN(o, NULL, "-m", "nowhere", "-p", "a", "--json-schema", schema);
+    CHECK_OUTCOME(o, 1, "fault.json: schema: #/items/not: this keyword is not supported");
+    outcome_release(&o);
+    RUN(o, NULL, "-m", "nowhere", "-p", "a", "--regex", "a(?=b)");
+    CHECK_OUTCOME(o, 1, "regex: offset 1: looking ahead or behind: not supported");
+    outcome_release(&o);
+}
+
 static void stats_go_to_standard_error(void)
 {
     static const char *const words[] = {"model ",
@@ -342,6 +391,8 @@ static const test tests[] = {
     TEST(a_prompt_longer_than_the_context_is_an_error_with_numbers),
     TEST(a_full_context_ends_with_length),
     TEST(a_token_outside_the_vocabulary_is_an_error),
+    TEST(a_text_follows_its_grammar),
+    TEST(a_grammar_at_fault_is_an_error_before_the_model_is_read),
     TEST(stats_go_to_standard_error),
     TEST(a_missing_model_is_named),
     TEST(a_missing_prompt_file_is_named),

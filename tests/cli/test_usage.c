@@ -87,6 +87,8 @@ static void numbers_out_of_range_are_refused(void)
         {"-p a --min-p 1.5", "generate: --min-p: 1.5 is out of range: 0 to 1"},
         {"-p a --repeat-penalty 0", "generate: --repeat-penalty: 0 is out of range: 0.01 to 100"},
         {"-p a --presence-penalty 101", "generate: --presence-penalty: 101 is out of range: -100 to 100"},
+        {"-p a --regex a --grammar b", "generate: --json-schema, --grammar and --regex: give one of them"},
+        {"-p a --regex a --ignore-eos", "generate: --ignore-eos: a grammar says where the text ends"},
         {"-p a --threads 0", "generate: --threads: 0 is out of range: 1 to 1024"},
         {"-p a --threads 1025", "generate: --threads: 1025 is out of range"},
         {"-p a --context 0", "generate: --context: 0 is out of range"},

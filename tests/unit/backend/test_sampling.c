@@ -203,6 +203,32 @@ static void penalties_count_each_token_of_the_history_once(void **state)
     assert_int_equal(sample(logits + 2, 2, &draw, (const int32_t[]){0}, 1, 0), 1); /* a negative logit sinks */
 }
 
+static void a_mask_leaves_what_it_allows(void **state)
+{
+    (void)state;
+    enum { COUNT = 200, KNOWN = 190 }; /* tokens that the mask does not know are not allowed */
+    const int32_t tokens[] = {3, 40, 64, 199};
+    float logits[COUNT];
+    float left[COUNT];
+    srand(11);
+    for (int trial = 0; trial < 500; trial++) {
+        uint32_t mask[(COUNT + 31) / 32] = {0};
+        for (int i = 0; i < COUNT; i++) {
+            const bool allowed = rand() % 8 == 0 || i == 5;
+            logits[i] = random_float(4.0f);
+            mask[i / 32] |= (uint32_t)allowed << i % 32;
+            left[i] = allowed && i < KNOWN ? logits[i] : -INFINITY;
+        }
+        ffai__draw draw = random_draw();
+        const int32_t expected = sample(left, COUNT, &draw, tokens, 4, trial);
+        draw.allowed = mask;
+        draw.num_allowed = KNOWN;
+        const int32_t id = sample(logits, COUNT, &draw, tokens, 4, trial);
+        assert_int_equal(id, expected);
+        assert_true(id < KNOWN && mask[id / 32] >> id % 32 & 1);
+    }
+}
+
 static void logits_that_are_not_numbers_are_never_drawn(void **state)
 {
     (void)state;
@@ -260,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_draw_is_what_sorting_and_cutting_would_give),
         cmocka_unit_test(greedy_takes_the_smallest_id_among_equals),
         cmocka_unit_test(penalties_count_each_token_of_the_history_once),
+        cmocka_unit_test(a_mask_leaves_what_it_allows),
         cmocka_unit_test(logits_that_are_not_numbers_are_never_drawn),
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(a_vocabulary_of_equal_logits_is_drawn_evenly),
