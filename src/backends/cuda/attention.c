@@ -205,8 +205,9 @@ static void fold_input(ffai__cuda_attend_args *args, ffai__maker *m)
         return;
     const ffai__cuda_matrix *matrix = &m->run->plan->matrices[product->in[1]];
     const int32_t pieces = ffai__product_pieces_at(m, (size_t)(product - m->run->program->instructions));
-    args->next = ffai__prepare_args(m, matrix, product->in[0], pieces, FFAI__CUDA_ORDER_MMA);
-    ffai__prepare_set(m, product->in[0], matrix->subgroups, pieces, FFAI__CUDA_ORDER_MMA);
+    const ffai__cuda_order order = ffai__product_few_order(m, pieces);
+    args->next = ffai__prepare_args(m, matrix, product->in[0], pieces, order);
+    ffai__prepare_set(m, product->in[0], matrix->subgroups, pieces, order);
 }
 
 static void emit_attend(ffai__maker *m)

@@ -26,6 +26,8 @@ bool ffai__cuda_takes_shared(ffai__cuda_kernel kernel)
     case FFAI__CUDA_KERNEL_product_row_whole_##name:                                                                   \
     case FFAI__CUDA_KERNEL_product_few_##name:                                                                         \
     case FFAI__CUDA_KERNEL_product_few_fine_##name:                                                                    \
+    case FFAI__CUDA_KERNEL_product_group_##name:                                                                       \
+    case FFAI__CUDA_KERNEL_product_group_fine_##name:                                                                  \
     case FFAI__CUDA_KERNEL_product_many_##name:                                                                        \
     case FFAI__CUDA_KERNEL_product_wgmma_##name:                                                                       \
     case FFAI__CUDA_KERNEL_product_wgmma_fine_##name:

@@ -76,11 +76,12 @@ void ffai__prepare_emit_few(ffai__maker *m, const ffai__cuda_matrix *matrix, int
 {
     const ffai__value x = m->instruction->in[0];
     const ffai__instruction *norm = ffai__product_folded_norm(m, x);
-    if (is_prepared(m, matrix, pieces, FFAI__CUDA_ORDER_MMA))
+    const ffai__cuda_order order = ffai__product_few_order(m, pieces);
+    if (is_prepared(m, matrix, pieces, order))
         return;
     const ffai__value from = norm ? norm->in[0] : x;
     const ffai__cuda_prepare_few_args args = {
-        .prepare = ffai__prepare_args(m, matrix, from, pieces, FFAI__CUDA_ORDER_MMA),
+        .prepare = ffai__prepare_args(m, matrix, from, pieces, order),
         .result = ffai__maker_take_result(m, from),
         .norm = norm ? ffai__maker_vector(m, norm->in[1]) : NULL,
         .eps = norm ? norm->attributes.rms_norm.eps : 0,

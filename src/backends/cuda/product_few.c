@@ -11,6 +11,17 @@ static unsigned few_stage_bytes(const ffai__cuda_product_few_args *args, int32_t
                                                 args->tiles);
 }
 
+/* By wgmma, four warps together. */
+static bool takes_groups(const ffai__maker *m, int32_t pieces)
+{
+    return m->run->plan->opened.has_wgmma && pieces <= 2;
+}
+
+ffai__cuda_order ffai__product_few_order(const ffai__maker *m, int32_t pieces)
+{
+    return takes_groups(m, pieces) ? FFAI__CUDA_ORDER_GROUP : FFAI__CUDA_ORDER_MMA;
+}
+
 static int32_t few_stages(const ffai__cuda_product_few_args *args)
 {
     const ffai__cuda_matrix *matrix = &args->parts[0].matrix;
@@ -18,15 +29,22 @@ static int32_t few_stages(const ffai__cuda_product_few_args *args)
     return (matrix->tiles + stage_tiles - 1) / stage_tiles;
 }
 
+/* For stages, which begin on a boundary for wgmma. */
+static unsigned shared_room(const ffai__maker *m)
+{
+    return ffai__maker_shared_room(m) - 1024;
+}
+
 /* How the rows of x are grouped, and how many warps a block has at most: returned. */
 static int32_t group_rows(const ffai__maker *m, ffai__cuda_product_few_args *args)
 {
     const int32_t tiles = ffai__maker_row_tiles(m, m->instruction->in[0]);
-    const unsigned room = ffai__maker_shared_room(m);
+    const unsigned room = shared_room(m);
     int32_t warps = FFAI__CUDA_FEW_WARPS;
     args->tiles = tiles > 2 ? FFAI__CUDA_FEW_TILES : tiles;
-    while (warps > 1 && 2 * few_stage_bytes(args, warps) > room)
-        warps--;
+    const int32_t together = takes_groups(m, args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
+    while (warps > together && 2 * few_stage_bytes(args, warps) > room)
+        warps -= together;
     while (args->tiles > 1 && 2 * few_stage_bytes(args, warps) > room)
         args->tiles /= 2;
     args->groups = (tiles + args->tiles - 1) / args->tiles;
@@ -60,7 +78,8 @@ static int32_t share_out_columns(const ffai__maker *m, ffai__cuda_product_few_ar
     ffai__cuda_product_few_args best = *args;
     int32_t best_warps = 0;
     int64_t least = INT64_MAX;
-    for (int32_t warps = group_rows(m, args); warps > 0; warps--) {
+    const int32_t together = takes_groups(m, args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
+    for (int32_t warps = group_rows(m, args); warps > 0; warps -= together) {
         args->blocks = count_few_blocks(args, warps);
         for (args->splits = 1; args->splits <= few_stages(args); args->splits++) {
             if (args->splits > 1 && args->blocks * args->groups * args->splits > multiprocessors)
@@ -107,7 +126,7 @@ void ffai__product_emit_few(ffai__maker *m, ffai__cuda_product_few_args *args)
 {
     const ffai__value x = m->instruction->in[0];
     const ffai__cuda_matrix *matrix = &args->parts[0].matrix;
-    const unsigned room = ffai__maker_shared_room(m);
+    const unsigned room = shared_room(m);
     const int32_t warps = share_out_columns(m, args);
     ffai__cuda_parted results[FFAI__CUDA_MATRICES] = {{.y = NULL}};
     int32_t num_parted = 0;
@@ -119,11 +138,13 @@ void ffai__product_emit_few(ffai__maker *m, ffai__cuda_product_few_args *args)
     const int32_t most = m->run->plan->opened.multiprocessors;
     if (args->splits > 1)
         num_parted = leave_parts(results, args, ffai__cuda_pointer(m->run->few_sums));
-    ffai__cuda_operation *operation = ffai__maker_emit(m, ffai__product_kernels_for(matrix)->few[args->num_pieces > 1],
-                                                       x, "multiply", args, sizeof *args);
+    const ffai__product_kernels *kernels = ffai__product_kernels_for(matrix);
+    const ffai__cuda_kernel *few = takes_groups(m, args->num_pieces) ? kernels->group : kernels->few;
+    ffai__cuda_operation *operation =
+        ffai__maker_emit(m, few[args->num_pieces > 1], x, "multiply", args, sizeof *args);
     operation->blocks = (unsigned)(items < most ? items : most);
     operation->threads = 32 * (unsigned)warps;
-    operation->shared_bytes = (unsigned)args->stages * few_stage_bytes(args, warps);
+    operation->shared_bytes = 1024 + (unsigned)args->stages * few_stage_bytes(args, warps);
     ffai__product_add_parts(operation, args->parts, args->num_parts);
     memcpy(m->parted, results, (size_t)num_parted * sizeof *results);
     m->num_parted = num_parted;

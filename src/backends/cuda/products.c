@@ -15,6 +15,7 @@ const ffai__product_kernels *ffai__product_kernels_for(const ffai__cuda_matrix *
      {FFAI__CUDA_KERNEL_product_row_##name, FFAI__CUDA_KERNEL_product_row_fine_##name,                                 \
       FFAI__CUDA_KERNEL_product_row_whole_##name},                                                                     \
      {FFAI__CUDA_KERNEL_product_few_##name, FFAI__CUDA_KERNEL_product_few_fine_##name},                                \
+     {FFAI__CUDA_KERNEL_product_group_##name, FFAI__CUDA_KERNEL_product_group_fine_##name},                            \
      FFAI__CUDA_KERNEL_product_many_##name,                                                                            \
      {FFAI__CUDA_KERNEL_product_wgmma_##name, FFAI__CUDA_KERNEL_product_wgmma_fine_##name}},
 #include "kernels/kernels.def"

@@ -31,8 +31,9 @@ void ffai__prepare_set(ffai__maker *m, ffai__value x, int32_t subgroups, int32_t
 void ffai__prepare_remember(ffai__maker *m, ffai__value x, const ffai__cuda_prepare_args *args);
 /* Prepare the instruction's input, unless it is. */
 void ffai__prepare_emit(ffai__maker *m, const ffai__cuda_matrix *matrix, int32_t pieces, ffai__cuda_order order);
-/* The same for a few rows. */
+/* The same for a few rows, whose products want them in this order. */
 void ffai__prepare_emit_few(ffai__maker *m, const ffai__cuda_matrix *matrix, int32_t pieces);
+ffai__cuda_order ffai__product_few_order(const ffai__maker *m, int32_t pieces);
 /* The prepared input of the product that alone reads a swiglu's results y, if it is wgmma's and there is room for it
  * behind what the current product, with `matrix`, reads; else spans is 0. */
 ffai__cuda_prepare_args ffai__prepare_next(ffai__maker *m, const ffai__cuda_matrix *matrix, ffai__value y);
@@ -43,6 +44,7 @@ typedef struct ffai__product_kernels {
     int32_t format, subgroups;
     ffai__cuda_kernel row[3]; /* by the pieces of the input, from one on */
     ffai__cuda_kernel few[2]; /* inputs of one piece, of more */
+    ffai__cuda_kernel group[2];
     ffai__cuda_kernel many;
     ffai__cuda_kernel wgmma[2]; /* inputs of one piece, of two */
 } ffai__product_kernels;

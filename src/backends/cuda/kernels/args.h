@@ -239,7 +239,12 @@ typedef struct ffai__cuda_product_row_args {
 #define FFAI__CUDA_SUM_PIECES(pieces)           ((pieces) + 1)
 #define FFAI__CUDA_SUM_BLOCKS(spans, subgroups) (((spans) * (subgroups) + 7) / 8)
 
-typedef enum ffai__cuda_order { FFAI__CUDA_ORDER_MMA, FFAI__CUDA_ORDER_WGMMA } ffai__cuda_order;
+/* GROUP, for product_group: as MMA, but that within the 1,024 bytes of a block of eight rows numbers lie as with WGMMA. */
+typedef enum ffai__cuda_order {
+    FFAI__CUDA_ORDER_MMA,
+    FFAI__CUDA_ORDER_WGMMA,
+    FFAI__CUDA_ORDER_GROUP
+} ffai__cuda_order;
 
 typedef struct ffai__cuda_prepare_args {
     ffai__cuda_step step;
@@ -304,9 +309,12 @@ typedef struct ffai__cuda_prepare_few_args {
  * an item of work, and the blocks of the grid take every gridDim.x-th item. With several splits each item leaves its
  * sums (ffai__cuda_parted), else it writes y.
  *
- * Shared memory is a ring of stages of weights and x, FFAI__CUDA_FEW_STAGE_BYTES each. */
+ * Shared memory is a ring of stages of weights and x, FFAI__CUDA_FEW_STAGE_BYTES each.
+ *
+ * product_group: the same by wgmma, x in ORDER_GROUP and one or two pieces. */
 enum {
     FFAI__CUDA_FEW_WARPS = 8,  /* of a block, at most */
+    FFAI__CUDA_FEW_GROUP = 4,  /* product_group: warps that multiply together, of which a block has a multiple */
     FFAI__CUDA_FEW_UNITS = 4,  /* of a warp */
     FFAI__CUDA_FEW_TILES = 4,  /* of eight rows of x in a group: 1, 2 or 4 */
     FFAI__CUDA_FEW_STAGES = 4, /* of a ring: 2 to 4 */
@@ -322,8 +330,9 @@ enum {
 #define FFAI__CUDA_FEW_INPUT_BYTES(format, subgroups, pieces) /* of eight rows of x */                                 \
     (FFAI__CUDA_FEW_STAGE_TILES(format) * 2 * ((pieces)*1024 + (subgroups)*32))
 #define FFAI__CUDA_FEW_STAGE_BYTES(format, subgroups, wide, pieces, warps, tiles)                                      \
-    ((warps)*FFAI__CUDA_FEW_WARP_BYTES(format, subgroups, wide) +                                                      \
-     (tiles)*FFAI__CUDA_FEW_INPUT_BYTES(format, subgroups, pieces))
+    (((warps)*FFAI__CUDA_FEW_WARP_BYTES(format, subgroups, wide) +                                                     \
+      (tiles)*FFAI__CUDA_FEW_INPUT_BYTES(format, subgroups, pieces) + 1023) /                                          \
+     1024 * 1024)
 
 typedef struct ffai__cuda_product_few_args {
     ffai__cuda_step step;

@@ -361,7 +361,11 @@ DEVICE uint32_t group_columns(const void *shared)
 #define SUMS_8(s, i)                                                                                                   \
     "+f"(s.c[i]), "+f"(s.c[i + 1]), "+f"(s.c[i + 2]), "+f"(s.c[i + 3]), "+f"(s.c[i + 4]), "+f"(s.c[i + 5]),            \
         "+f"(s.c[i + 6]), "+f"(s.c[i + 7])
+#define SUMS_4(s, i)  "+f"(s.c[i]), "+f"(s.c[i + 1]), "+f"(s.c[i + 2]), "+f"(s.c[i + 3])
 #define SUMS_32(s, i) SUMS_8(s, i), SUMS_8(s, i + 8), SUMS_8(s, i + 16), SUMS_8(s, i + 24)
+#define OPERANDS_4  "%0, %1, %2, %3"
+#define OPERANDS_8  OPERANDS_4 ", %4, %5, %6, %7"
+#define OPERANDS_16 OPERANDS_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define OPERANDS_32                                                                                                    \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "   \
     "%24, %25, %26, %27, %28, %29, %30, %31"
@@ -403,11 +407,24 @@ DEVICE void multiply_group(group_sums<COLUMNS> &s, const uint32_t (&a)[4], uint3
         asm volatile(WGMMA(176, OPERANDS_88, 88, 89, 90, 91, 92, 93)
                      : SUMS_32(s, 0), SUMS_32(s, 32), SUMS_8(s, 64), SUMS_8(s, 72), SUMS_8(s, 80)
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
-    else
+    else if constexpr (COLUMNS == 64)
         asm volatile(WGMMA(64, OPERANDS_32, 32, 33, 34, 35, 36, 37)
                      : SUMS_32(s, 0)
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
-    static_assert(COLUMNS == 256 || COLUMNS == 176 || COLUMNS == 128 || COLUMNS == 64,
+    else if constexpr (COLUMNS == 32)
+        asm volatile(WGMMA(32, OPERANDS_16, 16, 17, 18, 19, 20, 21)
+                     : SUMS_8(s, 0), SUMS_8(s, 8)
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
+    else if constexpr (COLUMNS == 16)
+        asm volatile(WGMMA(16, OPERANDS_8, 8, 9, 10, 11, 12, 13)
+                     : SUMS_8(s, 0)
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
+    else
+        asm volatile(WGMMA(8, OPERANDS_4, 4, 5, 6, 7, 8, 9)
+                     : SUMS_4(s, 0)
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(matrix), "r"((int)add));
+    static_assert(COLUMNS == 256 || COLUMNS == 176 || COLUMNS == 128 || COLUMNS == 64 || COLUMNS == 32 ||
+                      COLUMNS == 16 || COLUMNS == 8,
                   "the sizes that are spelled out here");
 }
 

@@ -140,9 +140,29 @@ template <unsigned COUNT> DEVICE void copy_rows(uint4 *to, const uint4 *from, un
     }
 }
 
-/* A stage's x behind its weights: pieces [tile][piece][blocks][2][lane] of 16 bytes, then sums
- * [tile][blocks][subgroup][8]; by all threads. */
-template <int FORMAT, int SUBGROUPS> DEVICE void copy_input(const few_frame &f, const few_place &at)
+/* The same of pieces for multiply_group: the tiles of a piece's block, of 1,024 bytes, side by side. */
+template <unsigned BLOCKS>
+DEVICE void copy_group_rows(uint4 *to, const uint4 *from, unsigned tiles, unsigned room, unsigned pieces,
+                            unsigned stride)
+{
+    enum { TILE_QUADS = 2 * WARP };
+#pragma unroll 1
+    for (unsigned i = threadIdx.x; i < BLOCKS * TILE_QUADS; i += blockDim.x) {
+        const uint4 *quad = from + i;
+        uint4 *own = to + i / TILE_QUADS * room * TILE_QUADS + i % TILE_QUADS;
+        for (unsigned tile = 0; tile < tiles; tile++) {
+            for (unsigned piece = 0; piece < pieces; piece++) {
+                copy_ahead<16>(own + piece * BLOCKS * room * TILE_QUADS, quad, true);
+                quad += stride;
+            }
+            own += TILE_QUADS;
+        }
+    }
+}
+
+/* A stage's x behind its weights: pieces [tile][piece][blocks][2][lane] of 16 bytes or, for multiply_group,
+ * [piece][blocks][tile], then sums [tile][blocks][subgroup][8]; by all threads. */
+template <int FORMAT, int SUBGROUPS, bool GROUPED> DEVICE void copy_input(const few_frame &f, const few_place &at)
 {
     const ffai__cuda_product_few_args &args = *f.args;
     constexpr unsigned blocks = stage_tiles<FORMAT> * 2;
@@ -152,9 +172,13 @@ template <int FORMAT, int SUBGROUPS> DEVICE void copy_input(const few_frame &f, 
     const unsigned all_blocks = (unsigned)args.parts[0].matrix.spans * 8;
     const unsigned begin = (unsigned)at.stage * blocks;
     uint4 *to = vectors_at<uint4>(f.shared + at.slot * f.stage_bytes + (int)blockDim.x / WARP * f.warp_bytes);
-    copy_rows<blocks * 2 * WARP>(
-        to, vectors_at<const uint4>(args.pieces) + (first * args.num_pieces * all_blocks + begin) * 2 * WARP,
-        tiles * args.num_pieces, all_blocks * 2 * WARP);
+    const uint4 *pieces =
+        vectors_at<const uint4>(args.pieces) + (first * args.num_pieces * all_blocks + begin) * 2 * WARP;
+    if constexpr (GROUPED)
+        copy_group_rows<blocks>(to, pieces, tiles, (unsigned)args.tiles, (unsigned)args.num_pieces,
+                                all_blocks * 2 * WARP);
+    else
+        copy_rows<blocks * 2 * WARP>(to, pieces, tiles * args.num_pieces, all_blocks * 2 * WARP);
     if constexpr (is_affine<FORMAT>)
         copy_rows<blocks * SUBGROUPS * 2>(to + args.tiles * args.num_pieces * (blocks * 2 * WARP),
                                           vectors_at<const uint4>(args.sums) +

@@ -8,8 +8,7 @@
 #ifndef FFAI_CUDA_PRODUCT_FEW_CUH
 #define FFAI_CUDA_PRODUCT_FEW_CUH
 
-#include "few_results.cuh"
-#include "few_ring.cuh"
+#include "few_walk.cuh"
 
 /* --- a stage --- */
 
@@ -20,6 +19,7 @@ typedef struct few_stage {
     const uint4 *input;
     const float *sums;
     int pieces;
+    int room; /* of tiles of rows of x */
     int scale_format;
     int first; /* of its words in the first quad */
 } few_stage;
@@ -30,6 +30,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame
     const uint8_t *input = slot + (int)blockDim.x / WARP * f.warp_bytes;
     few_stage stage;
     stage.pieces = f.args->num_pieces;
+    stage.room = f.args->tiles;
     stage.scale_format = f.args->parts[0].matrix.scale_format;
     stage.words = slot + (int)threadIdx.x / WARP * f.warp_bytes;
     stage.scales = reinterpret_cast<const uint32_t *>(stage.words + FEW_UNITS * stage_quads<FORMAT> * 512);
@@ -259,6 +260,19 @@ DEVICE void multiply_affine(few_sums<TILES> &results, const few_stage &stage, in
     }
 }
 
+/* A step's A of numbers: [half][16 rows]. */
+DEVICE void pair_numbers(uint32_t (&a)[2][2][4], const uint32_t (&pairs)[FEW_UNITS][4])
+{
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        uint32_t(&to)[4] = a[r / 2][r % 2];
+        to[0] = pairs[r % 2 * 2][r / 2];
+        to[1] = pairs[r % 2 * 2 + 1][r / 2];
+        to[2] = pairs[r % 2 * 2][2 + r / 2];
+        to[3] = pairs[r % 2 * 2 + 1][2 + r / 2];
+    }
+}
+
 /* Of numbers: both blocks of a tile, of which a step's stand side by side. */
 template <int FORMAT, bool ONE, int TILES>
 DEVICE void multiply_numbers(few_sums<TILES> &results, const few_stage &stage, int h, int part)
@@ -276,14 +290,7 @@ DEVICE void multiply_numbers(few_sums<TILES> &results, const few_stage &stage, i
             for (int p = 0; p < 4; p++)
                 pairs[u][p] = number_pair<FORMAT>(words, p, part);
         }
-#pragma unroll
-        for (int r = 0; r < 4; r++) {
-            uint32_t(&to)[4] = a[s][r / 2][r % 2];
-            to[0] = pairs[r % 2 * 2][r / 2];
-            to[1] = pairs[r % 2 * 2 + 1][r / 2];
-            to[2] = pairs[r % 2 * 2][2 + r / 2];
-            to[3] = pairs[r % 2 * 2 + 1][2 + r / 2];
-        }
+        pair_numbers(a[s], pairs);
     }
     for (int piece = 0; piece < (ONE ? 1 : stage.pieces); piece++) {
 #pragma unroll
@@ -314,82 +321,28 @@ DEVICE void multiply_stage(few_sums<TILES> &results, const few_frame &f, const f
     }
 }
 
-/* --- the walk --- */
+/* What a warp makes of an item, stage by stage. */
+template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct few_products {
+    static constexpr bool grouped = false; /* x lies as multiply_group wants it */
+    few_sums<TILES> results;
 
-template <int FORMAT, int SUBGROUPS, bool ONE, int TILES>
-DEVICE void multiply_item(const few_frame &f, few_place &at, few_place &ahead, few_source &source)
-{
-    const int item = at.item;
-    few_sums<TILES> results = {};
-    do {
-        wait_for_stage(f.args->stages);
-        __syncthreads(); /* all have the stage, and are done with the one before it */
-        if (is_there(ahead, f)) {
-            copy_weights<FORMAT, SUBGROUPS>(f, source, ahead);
-            copy_input<FORMAT, SUBGROUPS>(f, ahead);
-            if (advance(ahead, f))
-                source = find_source<FORMAT, SUBGROUPS>(f, ahead.item);
-        }
-        close_copies();
+    DEVICE_MEMBER few_products() : results()
+    {
+    }
+    DEVICE_MEMBER void take_stage(const few_frame &f, const few_place &at)
+    {
         multiply_stage<FORMAT, SUBGROUPS, ONE>(results, f, at);
-        advance(at, f);
-    } while (at.item == item);
-    write_item(results, f, item);
-}
-
-/* The ring's first stages, of which the last is left free. */
-template <int FORMAT, int SUBGROUPS> DEVICE few_source begin_weights(const few_frame &f, few_place at)
-{
-    few_source source = find_source<FORMAT, SUBGROUPS>(f, at.item);
-#pragma unroll 1
-    for (int i = 0; i + 1 < f.args->stages && is_there(at, f); i++) {
-        copy_weights<FORMAT, SUBGROUPS>(f, source, at);
-        if (advance(at, f))
-            source = find_source<FORMAT, SUBGROUPS>(f, at.item);
     }
-    return source;
-}
-
-template <int FORMAT, int SUBGROUPS> DEVICE few_place begin_input(const few_frame &f, few_place at)
-{
-#pragma unroll 1
-    for (int i = 0; i + 1 < f.args->stages; i++) {
-        if (is_there(at, f)) {
-            copy_input<FORMAT, SUBGROUPS>(f, at);
-            advance(at, f);
-        }
-        close_copies();
+    DEVICE_MEMBER few_sums<TILES> &finish()
+    {
+        return results;
     }
-    return at;
-}
+};
 
-/* Grid: any number of blocks up to the number of items. */
 template <int FORMAT, int SUBGROUPS, bool ONE> DEVICE void product_few(const ffai__cuda_product_few_args &args)
 {
     DYNAMIC_SHARED(uint8_t, shared);
-    let_next_begin();
-    few_frame f = find_frame<FORMAT, SUBGROUPS>(args, shared);
-    few_place at = {};
-    enter_item(at, f, (int)blockIdx.x);
-    few_source source = begin_weights<FORMAT, SUBGROUPS>(f, at);
-    wait_for_previous();
-    f.num_rows = (int)rows_of(args.step, args.of_outputs);
-    f.input_tiles = (f.num_rows + ROW_TILE - 1) / ROW_TILE;
-    if (!f.num_rows) {
-        wait_for_copies<0>();
-        return;
-    }
-    few_place ahead = begin_input<FORMAT, SUBGROUPS>(f, at);
-    while (is_there(at, f)) {
-        const int tiles = tiles_of(f, group_of(f, at.item));
-        if (tiles > 2)
-            multiply_item<FORMAT, SUBGROUPS, ONE, 4>(f, at, ahead, source);
-        else if (tiles == 2)
-            multiply_item<FORMAT, SUBGROUPS, ONE, 2>(f, at, ahead, source);
-        else
-            multiply_item<FORMAT, SUBGROUPS, ONE, 1>(f, at, ahead, source);
-    }
-    wait_for_copies<0>();
+    walk_few<FORMAT, SUBGROUPS, ONE, few_products>(args, shared);
 }
 
 #endif
