@@ -205,7 +205,7 @@ static void fold_input(ffai__cuda_attend_args *args, ffai__maker *m)
         return;
     const ffai__cuda_matrix *matrix = &m->run->plan->matrices[product->in[1]];
     const int32_t pieces = ffai__product_pieces_at(m, (size_t)(product - m->run->program->instructions));
-    const ffai__cuda_order order = ffai__product_few_order(m, pieces);
+    const ffai__cuda_order order = ffai__product_few_order(m, product->in[0], pieces);
     args->next = ffai__prepare_args(m, matrix, product->in[0], pieces, order);
     ffai__prepare_set(m, product->in[0], matrix->subgroups, pieces, order);
 }

@@ -76,7 +76,7 @@ void ffai__prepare_emit_few(ffai__maker *m, const ffai__cuda_matrix *matrix, int
 {
     const ffai__value x = m->instruction->in[0];
     const ffai__instruction *norm = ffai__product_folded_norm(m, x);
-    const ffai__cuda_order order = ffai__product_few_order(m, pieces);
+    const ffai__cuda_order order = ffai__product_few_order(m, x, pieces);
     if (is_prepared(m, matrix, pieces, order))
         return;
     const ffai__value from = norm ? norm->in[0] : x;

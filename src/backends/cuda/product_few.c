@@ -11,15 +11,15 @@ static unsigned few_stage_bytes(const ffai__cuda_product_few_args *args, int32_t
                                                 args->tiles);
 }
 
-/* By wgmma, four warps together. */
-static bool takes_groups(const ffai__maker *m, int32_t pieces)
+/* By wgmma, four warps together. Of up to eight rows mma.sync is as fast. */
+static bool takes_groups(const ffai__maker *m, ffai__value x, int32_t pieces)
 {
-    return m->run->plan->opened.has_wgmma && pieces <= 2;
+    return m->run->plan->opened.has_wgmma && pieces <= 2 && ffai__maker_row_tiles(m, x) > 1;
 }
 
-ffai__cuda_order ffai__product_few_order(const ffai__maker *m, int32_t pieces)
+ffai__cuda_order ffai__product_few_order(const ffai__maker *m, ffai__value x, int32_t pieces)
 {
-    return takes_groups(m, pieces) ? FFAI__CUDA_ORDER_GROUP : FFAI__CUDA_ORDER_MMA;
+    return takes_groups(m, x, pieces) ? FFAI__CUDA_ORDER_GROUP : FFAI__CUDA_ORDER_MMA;
 }
 
 static int32_t few_stages(const ffai__cuda_product_few_args *args)
@@ -29,10 +29,16 @@ static int32_t few_stages(const ffai__cuda_product_few_args *args)
     return (matrix->tiles + stage_tiles - 1) / stage_tiles;
 }
 
-/* For stages, which begin on a boundary for wgmma. */
+/* For a block's stages, which begin on a boundary for wgmma; of each block the device takes 1 KiB, too. */
 static unsigned shared_room(const ffai__maker *m)
 {
-    return ffai__maker_shared_room(m) - 1024;
+    return ffai__maker_shared_room(m) / FFAI__CUDA_FEW_BESIDE - 2048;
+}
+
+/* Blocks that are on the device at once. */
+static int32_t most_blocks(const ffai__maker *m)
+{
+    return FFAI__CUDA_FEW_BESIDE * m->run->plan->opened.multiprocessors;
 }
 
 /* How the rows of x are grouped, and how many warps a block has at most: returned. */
@@ -42,7 +48,7 @@ static int32_t group_rows(const ffai__maker *m, ffai__cuda_product_few_args *arg
     const unsigned room = shared_room(m);
     int32_t warps = FFAI__CUDA_FEW_WARPS;
     args->tiles = tiles > 2 ? FFAI__CUDA_FEW_TILES : tiles;
-    const int32_t together = takes_groups(m, args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
+    const int32_t together = takes_groups(m, m->instruction->in[0], args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
     while (warps > together && 2 * few_stage_bytes(args, warps) > room)
         warps -= together;
     while (args->tiles > 1 && 2 * few_stage_bytes(args, warps) > room)
@@ -59,32 +65,32 @@ static int32_t count_few_blocks(ffai__cuda_product_few_args *args, int32_t warps
     return ffai__product_count_blocks(args->first_block, args->parts, args->swiglu ? 1 : args->num_parts, units);
 }
 
-/* What the busiest multiprocessor does, in bytes that come and go; a stage takes as long as so many more. */
-static int64_t few_cost(const ffai__cuda_product_few_args *args, int32_t warps, int32_t multiprocessors)
+/* What the block that has the most to do does, in bytes that come and go; a stage takes as long as so many more. */
+static int64_t few_cost(const ffai__cuda_product_few_args *args, int32_t warps, int32_t most)
 {
     enum { STAGE = 16384 };
     const int32_t items = args->blocks * args->groups * args->splits;
-    const int64_t turns = (items + multiprocessors - 1) / multiprocessors;
+    const int64_t turns = (items + most - 1) / most;
     const int64_t stages = (few_stages(args) + args->splits - 1) / args->splits;
     const int64_t sums = (int64_t)warps * FFAI__CUDA_FEW_UNITS * FFAI__CUDA_UNIT_ROWS * 8 * args->tiles * 4;
     return turns * (stages * (few_stage_bytes(args, warps) + STAGE) + (args->splits > 1 ? 2 * sums : 0));
 }
 
-/* Warps of a block, which are returned, and parts of the columns, so that all multiprocessors end together. Columns are
+/* Warps of a block, which are returned, and parts of the columns, so that all blocks end together. Columns are
  * in parts only where all items are on the device at once. */
 static int32_t share_out_columns(const ffai__maker *m, ffai__cuda_product_few_args *args)
 {
-    const int32_t multiprocessors = m->run->plan->opened.multiprocessors;
+    const int32_t most = most_blocks(m);
     ffai__cuda_product_few_args best = *args;
     int32_t best_warps = 0;
     int64_t least = INT64_MAX;
-    const int32_t together = takes_groups(m, args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
+    const int32_t together = takes_groups(m, m->instruction->in[0], args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
     for (int32_t warps = group_rows(m, args); warps > 0; warps -= together) {
         args->blocks = count_few_blocks(args, warps);
         for (args->splits = 1; args->splits <= few_stages(args); args->splits++) {
-            if (args->splits > 1 && args->blocks * args->groups * args->splits > multiprocessors)
+            if (args->splits > 1 && args->blocks * args->groups * args->splits > most)
                 break;
-            const int64_t cost = few_cost(args, warps, multiprocessors);
+            const int64_t cost = few_cost(args, warps, most);
             if (cost < least) {
                 least = cost;
                 best = *args;
@@ -135,13 +141,13 @@ void ffai__product_emit_few(ffai__maker *m, ffai__cuda_product_few_args *args)
         args->stages--;
     ffai__prepare_emit_few(m, matrix, args->num_pieces);
     const int32_t items = args->blocks * args->groups * args->splits;
-    const int32_t most = m->run->plan->opened.multiprocessors;
+    const int32_t most = most_blocks(m);
     if (args->splits > 1)
         num_parted = leave_parts(results, args, ffai__cuda_pointer(m->run->few_sums));
     const ffai__product_kernels *kernels = ffai__product_kernels_for(matrix);
-    const ffai__cuda_kernel *few = takes_groups(m, args->num_pieces) ? kernels->group : kernels->few;
-    ffai__cuda_operation *operation =
-        ffai__maker_emit(m, few[args->num_pieces > 1], x, "multiply", args, sizeof *args);
+    const ffai__cuda_kernel *few =
+        takes_groups(m, m->instruction->in[0], args->num_pieces) ? kernels->group : kernels->few;
+    ffai__cuda_operation *operation = ffai__maker_emit(m, few[args->num_pieces > 1], x, "multiply", args, sizeof *args);
     operation->blocks = (unsigned)(items < most ? items : most);
     operation->threads = 32 * (unsigned)warps;
     operation->shared_bytes = 1024 + (unsigned)args->stages * few_stage_bytes(args, warps);

@@ -33,7 +33,7 @@ void ffai__prepare_remember(ffai__maker *m, ffai__value x, const ffai__cuda_prep
 void ffai__prepare_emit(ffai__maker *m, const ffai__cuda_matrix *matrix, int32_t pieces, ffai__cuda_order order);
 /* The same for a few rows, whose products want them in this order. */
 void ffai__prepare_emit_few(ffai__maker *m, const ffai__cuda_matrix *matrix, int32_t pieces);
-ffai__cuda_order ffai__product_few_order(const ffai__maker *m, int32_t pieces);
+ffai__cuda_order ffai__product_few_order(const ffai__maker *m, ffai__value x, int32_t pieces);
 /* The prepared input of the product that alone reads a swiglu's results y, if it is wgmma's and there is room for it
  * behind what the current product, with `matrix`, reads; else spans is 0. */
 ffai__cuda_prepare_args ffai__prepare_next(ffai__maker *m, const ffai__cuda_matrix *matrix, ffai__value y);

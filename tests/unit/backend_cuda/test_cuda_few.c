@@ -25,12 +25,15 @@ enum {
 /* How a product is shared out. */
 typedef struct sharing {
     int rows, pieces, warps, stages, tiles;
-    int splits; /* of the columns, at most */
-    int blocks; /* of the grid, at most; 0: one for each item */
+    int splits;   /* of the columns, at most */
+    int blocks;   /* of the grid, at most; 0: one for each item */
+    bool grouped; /* by product_group */
 } sharing;
 
 static const char *prefix(const sharing *s)
 {
+    if (s->grouped)
+        return s->pieces == 1 ? "product_group" : "product_group_fine";
     return s->pieces == 1 ? "product_few" : "product_few_fine";
 }
 
@@ -49,7 +52,8 @@ static void prepare(const ffai__cuda_matrix *m, const sharing *s)
                     .columns = m->columns,
                     .spans = m->spans,
                     .subgroups = m->subgroups,
-                    .num_pieces = s->pieces},
+                    .num_pieces = s->pieces,
+                    .order = s->grouped ? FFAI__CUDA_ORDER_GROUP : FFAI__CUDA_ORDER_MMA},
         .result = {.y = x, .columns = m->columns},
     };
     memset(pieces, 0xFF, sizeof pieces);
@@ -107,15 +111,18 @@ static ffai__cuda_join_args leave_parts(ffai__cuda_product_few_args *args)
     return join;
 }
 
+static int shared_bytes(const ffai__cuda_matrix *m, const sharing *s)
+{
+    const bool wide = m->scale_format == FFAI__CUDA_SCALES_F32;
+    return 1024 + s->stages * FFAI__CUDA_FEW_STAGE_BYTES(m->format, m->subgroups, wide, s->pieces, s->warps, s->tiles);
+}
+
 /* args: parts, and whether they are swiglu's. */
 static void multiply(ffai__cuda_product_few_args args, const sharing *s)
 {
     const ffai__cuda_matrix *m = &args.parts[0].matrix;
     const int items = share_out(&args, s);
     const int blocks = s->blocks && s->blocks < items ? s->blocks : items;
-    const bool wide = m->scale_format == FFAI__CUDA_SCALES_F32;
-    const int bytes =
-        s->stages * FFAI__CUDA_FEW_STAGE_BYTES(m->format, m->subgroups, wide, s->pieces, s->warps, s->tiles);
     ffai__cuda_join_args join = {.num_results = 0};
     args.step = step_of(s->rows);
     args.pieces = pieces;
@@ -124,16 +131,15 @@ static void multiply(ffai__cuda_product_few_args args, const sharing *s)
     memset(parts, 0xFF, sizeof parts);
     if (args.splits > 1)
         join = leave_parts(&args);
-    CUDA_MODEL_RUN(kernel_name(prefix(s), m), (unsigned)blocks, (unsigned)s->warps * 32, (size_t)bytes, &args);
+    CUDA_MODEL_RUN(kernel_name(prefix(s), m), (unsigned)blocks, (unsigned)s->warps * 32, (size_t)shared_bytes(m, s),
+                   &args);
     if (join.num_results)
         CUDA_MODEL_RUN("join", 2, 64, 0, &join);
 }
 
 static bool has_room(const ffai__cuda_matrix *m, const sharing *s)
 {
-    const bool wide = m->scale_format == FFAI__CUDA_SCALES_F32;
-    return s->stages * FFAI__CUDA_FEW_STAGE_BYTES(m->format, m->subgroups, wide, s->pieces, s->warps, s->tiles) <=
-           MOST_SHARED;
+    return shared_bytes(m, s) <= MOST_SHARED;
 }
 
 static void multiply_one(float *y, const matrix *m, const sharing *s)
@@ -165,9 +171,13 @@ static void check(const float *y, const matrix *m, const sharing *s, double bar)
 
 /* A few for each: all formats, columns that end in a stage, within one, and within a span. */
 static const sharing sharings[] = {
-    {2, 1, 8, 4, 1, 3, 0},  {9, 1, 2, 3, 2, 1, 3},  {17, 1, 1, 2, 4, 5, 1}, {32, 1, 8, 2, 4, 2, 2},
-    {33, 1, 2, 2, 4, 4, 7}, {35, 1, 1, 4, 1, 9, 5}, {3, 2, 2, 2, 1, 2, 4},  {24, 2, 4, 2, 4, 1, 3},
-    {7, 3, 1, 3, 1, 3, 2},  {33, 3, 2, 2, 2, 1, 0}, {20, 1, 8, 2, 4, 4, 3},
+    {2, 1, 8, 4, 1, 3, 0, false},  {9, 1, 2, 3, 2, 1, 3, false},  {17, 1, 1, 2, 4, 5, 1, false},
+    {32, 1, 8, 2, 4, 2, 2, false}, {33, 1, 2, 2, 4, 4, 7, false}, {35, 1, 1, 4, 1, 9, 5, false},
+    {3, 2, 2, 2, 1, 2, 4, false},  {24, 2, 4, 2, 4, 1, 3, false}, {7, 3, 1, 3, 1, 3, 2, false},
+    {33, 3, 2, 2, 2, 1, 0, false}, {20, 1, 8, 2, 4, 4, 3, false}, {2, 1, 8, 4, 1, 3, 0, true},
+    {9, 1, 4, 3, 2, 1, 3, true},   {17, 1, 4, 2, 4, 5, 1, true},  {32, 1, 8, 2, 4, 2, 2, true},
+    {33, 1, 4, 2, 4, 4, 7, true},  {35, 1, 8, 4, 1, 9, 5, true},  {12, 2, 8, 2, 2, 2, 0, true},
+    {24, 2, 4, 2, 4, 1, 3, true},  {3, 2, 4, 2, 1, 3, 2, true},
 };
 
 static void every_format_equals_the_reference(void **unused)
@@ -202,10 +212,10 @@ static void a_rows_bits_hang_on_the_matrix_alone(void **unused)
     static matrix m;
     static float all[MOST_ROWS * MATRIX_ROWS];
     static float some[MOST_ROWS * MATRIX_ROWS];
-    for (int i = 0; i < 6; i++) {
-        make(&m, MATRIX_ROWS, 1152, bits[i / 3], 64, FFAI__BF16);
+    for (int i = 0; i < 12; i++) {
+        make(&m, MATRIX_ROWS, 1152, bits[i / 3 % 2], 64, FFAI__BF16);
         fill_x(x, sizeof x / sizeof *x, false);
-        sharing s = {32, 1, 2, 3, 4, splits[i % 3], 0};
+        sharing s = {32, 1, 4, 3, 4, splits[i % 3], 0, i >= 6};
         multiply_one(all, &m, &s);
         for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
             s.rows = rows[k];

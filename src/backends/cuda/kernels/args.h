@@ -239,12 +239,9 @@ typedef struct ffai__cuda_product_row_args {
 #define FFAI__CUDA_SUM_PIECES(pieces)           ((pieces) + 1)
 #define FFAI__CUDA_SUM_BLOCKS(spans, subgroups) (((spans) * (subgroups) + 7) / 8)
 
-/* GROUP, for product_group: as MMA, but that within the 1,024 bytes of a block of eight rows numbers lie as with WGMMA. */
-typedef enum ffai__cuda_order {
-    FFAI__CUDA_ORDER_MMA,
-    FFAI__CUDA_ORDER_WGMMA,
-    FFAI__CUDA_ORDER_GROUP
-} ffai__cuda_order;
+/* GROUP, for product_group: as MMA, but that within the 1,024 bytes of a block of eight rows numbers lie as with WGMMA.
+ */
+typedef enum ffai__cuda_order { FFAI__CUDA_ORDER_MMA, FFAI__CUDA_ORDER_WGMMA, FFAI__CUDA_ORDER_GROUP } ffai__cuda_order;
 
 typedef struct ffai__cuda_prepare_args {
     ffai__cuda_step step;
@@ -304,7 +301,7 @@ typedef struct ffai__cuda_prepare_few_args {
 
 /* product_few: prepared rows through up to three matrices of one format.
  *
- * A warp takes four units of the matrices, 32 rows, and a block as many of these as it has warps. For such a block of
+ * A warp takes two units of the matrices, 16 rows, and a block as many of these as it has warps. For such a block of
  * rows and a group of rows of x the matrix's columns, in stages of some tiles, are in `splits` parts. Each of these is
  * an item of work, and the blocks of the grid take every gridDim.x-th item. With several splits each item leaves its
  * sums (ffai__cuda_parted), else it writes y.
@@ -314,8 +311,9 @@ typedef struct ffai__cuda_prepare_few_args {
  * product_group: the same by wgmma, x in ORDER_GROUP and one or two pieces. */
 enum {
     FFAI__CUDA_FEW_WARPS = 8,  /* of a block, at most */
+    FFAI__CUDA_FEW_BESIDE = 2, /* blocks on a multiprocessor */
     FFAI__CUDA_FEW_GROUP = 4,  /* product_group: warps that multiply together, of which a block has a multiple */
-    FFAI__CUDA_FEW_UNITS = 4,  /* of a warp */
+    FFAI__CUDA_FEW_UNITS = 2,  /* of a warp */
     FFAI__CUDA_FEW_TILES = 4,  /* of eight rows of x in a group: 1, 2 or 4 */
     FFAI__CUDA_FEW_STAGES = 4, /* of a ring: 2 to 4 */
 };
@@ -341,7 +339,7 @@ typedef struct ffai__cuda_product_few_args {
     const float *sums;
     int32_t num_parts;
     int32_t of_outputs;
-    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; a warp has the same two units of both */
+    int32_t swiglu; /* 1: y of part 0 = silu(part 0) * part 1; a warp has the same unit of both */
     int32_t num_pieces;
     int32_t tiles;                            /* of a group of rows of x */
     int32_t groups;                           /* of them in a step of this class */

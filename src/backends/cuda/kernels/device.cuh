@@ -363,9 +363,9 @@ DEVICE uint32_t group_columns(const void *shared)
         "+f"(s.c[i + 6]), "+f"(s.c[i + 7])
 #define SUMS_4(s, i)  "+f"(s.c[i]), "+f"(s.c[i + 1]), "+f"(s.c[i + 2]), "+f"(s.c[i + 3])
 #define SUMS_32(s, i) SUMS_8(s, i), SUMS_8(s, i + 8), SUMS_8(s, i + 16), SUMS_8(s, i + 24)
-#define OPERANDS_4  "%0, %1, %2, %3"
-#define OPERANDS_8  OPERANDS_4 ", %4, %5, %6, %7"
-#define OPERANDS_16 OPERANDS_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define OPERANDS_4    "%0, %1, %2, %3"
+#define OPERANDS_8    OPERANDS_4 ", %4, %5, %6, %7"
+#define OPERANDS_16   OPERANDS_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define OPERANDS_32                                                                                                    \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, "   \
     "%24, %25, %26, %27, %28, %29, %30, %31"
@@ -572,10 +572,16 @@ DEVICE void wait_for_cluster()
 
 /* What follows is the same on both. */
 
+/* A number that all lanes have, and of which the compiler then knows that they do. */
+DEVICE int same_for_all(int number)
+{
+    return __shfl_sync(~0u, number, 0);
+}
+
 /* The warp's number in its block, which the compiler knows to be the same for all lanes. */
 DEVICE int warp_of_block()
 {
-    return __shfl_sync(~0u, (int)(threadIdx.x / 32), 0);
+    return same_for_all((int)(threadIdx.x / 32));
 }
 
 /* The first 1,024-byte boundary of shared memory, for multiply_group. */

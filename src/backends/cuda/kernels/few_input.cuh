@@ -25,8 +25,7 @@ DEVICE float write_pieces(const ffai__cuda_prepare_args &args, float4 x, int64_t
             tile[within * 32 + ((2 * step) ^ within) * 4 + t] = pairs[0];
             tile[within * 32 + ((2 * step + 1) ^ within) * 4 + t] = pairs[1];
         } else if (there) {
-            vectors_at<uint2>(tile)[(step / 2 * WARP + within * 4 + t) * 2 + step % 2] =
-                make_uint2(pairs[0], pairs[1]);
+            vectors_at<uint2>(tile)[(step / 2 * WARP + within * 4 + t) * 2 + step % 2] = make_uint2(pairs[0], pairs[1]);
         }
         tile += blocks * (FFAI__CUDA_X_TILE_BYTES / 4);
     }

@@ -37,8 +37,8 @@ template <int TILES> DEVICE void add_biases(few_sums<TILES> &results, const few_
     for (int u = 0; u < FEW_UNITS; u++) {
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
-            results.c[u / 2][tile][u % 2 * 2] += bias[u];
-            results.c[u / 2][tile][u % 2 * 2 + 1] += bias[u];
+            results.c[tile][u * 2] += bias[u];
+            results.c[tile][u * 2 + 1] += bias[u];
         }
     }
 }
@@ -56,7 +56,7 @@ template <int TILES> DEVICE void add_residual(few_sums<TILES> &results, const fe
         for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                float &number = residual.c[u / 2][tile][u % 2 * 2 + i];
+                float &number = residual.c[tile][u * 2 + i];
                 number = 0;
                 if (column >= 0 && row_is_there(out, tile, i))
                     number = from[(tile * ROW_TILE + i) * p.matrix.rows];
@@ -64,13 +64,10 @@ template <int TILES> DEVICE void add_residual(few_sums<TILES> &results, const fe
         }
     }
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
+    for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
-        for (int tile = 0; tile < TILES; tile++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                results.c[r][tile][i] += residual.c[r][tile][i];
-        }
+        for (int i = 0; i < 4; i++)
+            results.c[tile][i] += residual.c[tile][i];
     }
 }
 
@@ -79,8 +76,8 @@ template <int TILES> DEVICE void take_swiglu(few_sums<TILES> &results)
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            results.c[0][tile][i] = silu_of(results.c[0][tile][i]) * results.c[1][tile][i];
+        for (int i = 0; i < 2; i++)
+            results.c[tile][i] = silu_of(results.c[tile][i]) * results.c[tile][2 + i];
     }
 }
 
@@ -99,7 +96,7 @@ template <int TILES> DEVICE void write_units(const few_sums<TILES> &results, con
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 if (column >= 0 && row_is_there(out, tile, i))
-                    p.y[first + (tile * ROW_TILE + i) * stride] = results.c[u / 2][tile][u % 2 * 2 + i];
+                    p.y[first + (tile * ROW_TILE + i) * stride] = results.c[tile][u * 2 + i];
             }
         }
     }

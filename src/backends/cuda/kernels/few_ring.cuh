@@ -5,11 +5,10 @@
 
 #include "few_work.cuh"
 
-/* Where a lane finds its warp's weights: its part of the first quad of units 0 and 2, from where `next` quads on the
- * next unit's are, and its row's scales. Units behind the last are the last one again: nobody reads their results. */
+/* Where a lane finds its warp's weights: its part of the first quad of each unit, and its row's scales. Units behind
+ * the last are the last one again: nobody reads their results. */
 typedef struct few_source {
-    const uint4 *words[FEW_UNITS / 2];
-    int next[FEW_UNITS / 2];
+    const uint4 *words[FEW_UNITS];
     const uint4 *scales;
 } few_source;
 
@@ -25,16 +24,13 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_source find_source(const few_fra
     const int lane = threadIdx.x % WARP;
     few_source from;
 #pragma unroll
-    for (int i = 0; i < FEW_UNITS / 2; i++) {
-        const ffai__cuda_matrix &m = part_of(f, units, 2 * i).matrix;
-        const int64_t first = nearest_unit(m, unit_of(units, swiglu, 2 * i));
-        const int64_t second = nearest_unit(m, unit_of(units, swiglu, 2 * i + 1));
+    for (int u = 0; u < FEW_UNITS; u++) {
+        const ffai__cuda_matrix &m = part_of(f, units, u).matrix;
         const int64_t quads = (int64_t)m.tiles * lane_words<FORMAT> * (WARP / 4);
-        from.words[i] = vectors_at<const uint4>(m.words) + first * quads + lane;
-        from.next[i] = (int)((second - first) * quads);
+        from.words[u] = vectors_at<const uint4>(m.words) + nearest_unit(m, unit_of(units, swiglu, u)) * quads + lane;
     }
     if constexpr (is_affine<FORMAT>) {
-        const int u = lane / UNIT;
+        const int u = lane / UNIT % FEW_UNITS;
         const ffai__cuda_matrix &m = part_of(f, units, u).matrix;
         const int64_t row = nearest_unit(m, unit_of(units, swiglu, u)) * m.spans * UNIT + lane % UNIT;
         const int quads = 2 * SUBGROUPS * (m.scale_format == FFAI__CUDA_SCALES_F32 ? 2 : 1); /* of a row of a span */
@@ -51,8 +47,8 @@ template <int FORMAT> DEVICE void copy_rest(uint4 *to, const few_source &from, i
     const int count = (tiles - tile < stage_tiles<FORMAT> ? tiles - tile : stage_tiles<FORMAT>)*lane_words<FORMAT>;
 #pragma unroll
     for (int u = 0; u < FEW_UNITS; u++) {
-        const uint4 *quads = from.words[u / 2] + u % 2 * from.next[u / 2] + tile * lane_words<FORMAT> / 4 * WARP;
-        const uint32_t *span = reinterpret_cast<const uint32_t *>(from.words[u / 2] + u % 2 * from.next[u / 2] - lane) +
+        const uint4 *quads = from.words[u] + tile * lane_words<FORMAT> / 4 * WARP;
+        const uint32_t *span = reinterpret_cast<const uint32_t *>(from.words[u] - lane) +
                                tile / TILES * TILES * lane_words<FORMAT> * WARP + lane;
 #pragma unroll 1
         for (int i = 0; i < (lane_words<FORMAT> % 4 ? count : count / 4); i++) {
@@ -80,28 +76,27 @@ template <int FORMAT> DEVICE void copy_words(uint8_t *slot, const few_source &fr
         copy_rest<FORMAT>(to, from, tile, tiles);
         return;
     }
-    const uint4 *units[FEW_UNITS];
-#pragma unroll
-    for (int u = 0; u < FEW_UNITS; u++)
-        units[u] = from.words[u / 2] + first + u % 2 * from.next[u / 2];
 #pragma unroll
     for (int u = 0; u < FEW_UNITS; u++) {
 #pragma unroll
         for (int i = 0; i < stage_quads<FORMAT>; i++)
-            copy_ahead<16>(to + (u * stage_quads<FORMAT> + i) * WARP, units[u] + i * WARP, true);
+            copy_ahead<16>(to + (u * stage_quads<FORMAT> + i) * WARP, from.words[u] + first + i * WARP, true);
     }
 }
 
-/* Scales of the warp's units: [unit][row][4 blocks][subgroups] pairs. A lane copies one row's. */
+/* Scales of the warp's units: [unit][row][4 blocks][subgroups] pairs. Two lanes copy one row's, by turns. */
 template <int SUBGROUPS> DEVICE void copy_scales(uint8_t *slot, const few_source &from, unsigned stage, bool wide)
 {
+    enum { ROWS = FEW_UNITS * UNIT };
     const int quads = wide ? 2 * SUBGROUPS : SUBGROUPS;
+    const int lane = threadIdx.x % WARP;
     const uint4 *own = from.scales + (stage / 2 * UNIT * 2 + stage % 2) * quads;
-    uint4 *to = vectors_at<uint4>(slot) + threadIdx.x % WARP * quads;
+    uint4 *to = vectors_at<uint4>(slot) + lane % ROWS * quads;
 #pragma unroll
-    for (int i = 0; i < 2 * SUBGROUPS; i++) {
-        if (i < SUBGROUPS || wide)
-            copy_ahead<16>(to + i, own + i, true);
+    for (int i = 0; i < SUBGROUPS; i++) {
+        const int quad = 2 * i + lane / ROWS;
+        if (quad < quads)
+            copy_ahead<16>(to + quad, own + quad, true);
     }
 }
 
@@ -140,29 +135,32 @@ template <unsigned COUNT> DEVICE void copy_rows(uint4 *to, const uint4 *from, un
     }
 }
 
-/* The same of pieces for multiply_group: the tiles of a piece's block, of 1,024 bytes, side by side. */
-template <unsigned BLOCKS>
-DEVICE void copy_group_rows(uint4 *to, const uint4 *from, unsigned tiles, unsigned room, unsigned pieces,
-                            unsigned stride)
+/* The same of PIECES of each eight rows, for multiply_group: the tiles of a piece's block, of 1,024 bytes, side by
+ * side, for `room` of which there is room. */
+template <unsigned BLOCKS, unsigned PIECES>
+DEVICE void copy_group_rows(uint4 *to, const uint4 *from, unsigned tiles, unsigned room, unsigned stride)
 {
     enum { TILE_QUADS = 2 * WARP };
 #pragma unroll 1
     for (unsigned i = threadIdx.x; i < BLOCKS * TILE_QUADS; i += blockDim.x) {
         const uint4 *quad = from + i;
         uint4 *own = to + i / TILE_QUADS * room * TILE_QUADS + i % TILE_QUADS;
-        for (unsigned tile = 0; tile < tiles; tile++) {
-            for (unsigned piece = 0; piece < pieces; piece++) {
-                copy_ahead<16>(own + piece * BLOCKS * room * TILE_QUADS, quad, true);
+#pragma unroll
+        for (unsigned tile = 0; tile < FFAI__CUDA_FEW_TILES; tile++) {
+#pragma unroll
+            for (unsigned piece = 0; piece < PIECES; piece++) {
+                if (tile < tiles)
+                    copy_ahead<16>(own + (piece * BLOCKS * room + tile) * TILE_QUADS, quad, true);
                 quad += stride;
             }
-            own += TILE_QUADS;
         }
     }
 }
 
 /* A stage's x behind its weights: pieces [tile][piece][blocks][2][lane] of 16 bytes or, for multiply_group,
- * [piece][blocks][tile], then sums [tile][blocks][subgroup][8]; by all threads. */
-template <int FORMAT, int SUBGROUPS, bool GROUPED> DEVICE void copy_input(const few_frame &f, const few_place &at)
+ * [piece][blocks][tile], then sums [tile][blocks][subgroup][8]; by all threads. GROUPED: for it, and so many pieces; 0:
+ * not. */
+template <int FORMAT, int SUBGROUPS, int GROUPED> DEVICE void copy_input(const few_frame &f, const few_place &at)
 {
     const ffai__cuda_product_few_args &args = *f.args;
     constexpr unsigned blocks = stage_tiles<FORMAT> * 2;
@@ -175,8 +173,7 @@ template <int FORMAT, int SUBGROUPS, bool GROUPED> DEVICE void copy_input(const 
     const uint4 *pieces =
         vectors_at<const uint4>(args.pieces) + (first * args.num_pieces * all_blocks + begin) * 2 * WARP;
     if constexpr (GROUPED)
-        copy_group_rows<blocks>(to, pieces, tiles, (unsigned)args.tiles, (unsigned)args.num_pieces,
-                                all_blocks * 2 * WARP);
+        copy_group_rows<blocks, GROUPED>(to, pieces, tiles, (unsigned)args.tiles, all_blocks * 2 * WARP);
     else
         copy_rows<blocks * 2 * WARP>(to, pieces, tiles * args.num_pieces, all_blocks * 2 * WARP);
     if constexpr (is_affine<FORMAT>)

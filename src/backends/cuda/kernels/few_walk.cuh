@@ -41,7 +41,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_source begin_weights(const few_f
     return source;
 }
 
-template <int FORMAT, int SUBGROUPS, bool GROUPED> DEVICE few_place begin_input(const few_frame &f, few_place at)
+template <int FORMAT, int SUBGROUPS, int GROUPED> DEVICE few_place begin_input(const few_frame &f, few_place at)
 {
 #pragma unroll 1
     for (int i = 0; i + 1 < f.args->stages; i++) {

@@ -10,9 +10,9 @@ enum { FEW_UNITS = FFAI__CUDA_FEW_UNITS, FEW_THREADS = FFAI__CUDA_FEW_WARPS * WA
 template <int FORMAT> constexpr int stage_tiles = FFAI__CUDA_FEW_STAGE_TILES(FORMAT);
 template <int FORMAT> constexpr int stage_quads = FFAI__CUDA_FEW_QUADS(FORMAT);
 
-/* Sums of 32 rows of the matrix and TILES times 8 of x. */
+/* Sums of 16 rows of the matrix and TILES times 8 of x. */
 template <int TILES> struct few_sums {
-    float c[2][TILES][4];
+    float c[TILES][4];
 };
 
 /* Where in a block's work something is. */
@@ -77,7 +77,7 @@ DEVICE int group_of(const few_frame &f, int item)
     return f.args->groups == 1 ? 0 : item / f.args->splits % f.args->groups;
 }
 
-/* A warp's units: `count` of part `part` from `first` on and, for swiglu, the same of the next one. */
+/* A warp's units: two of part `part` from `first` on or, for swiglu, this one of it and of the next part. */
 typedef struct few_units {
     int part;
     int64_t first;
@@ -98,12 +98,12 @@ DEVICE few_units find_units(const few_frame &f, int item)
 /* Of the warp's unit u: its number in its part. */
 DEVICE int64_t unit_of(const few_units &units, bool swiglu, int u)
 {
-    return units.first + (swiglu ? u % 2 : u);
+    return units.first + (swiglu ? 0 : u);
 }
 
 DEVICE const ffai__cuda_part &part_of(const few_frame &f, const few_units &units, int u)
 {
-    return f.args->parts[units.part + (f.args->swiglu ? u / 2 : 0)];
+    return f.args->parts[units.part + (f.args->swiglu ? u : 0)];
 }
 
 #endif

@@ -1,10 +1,10 @@
-/* A few rows through a matrix, or through several over one input: y[t] = W x[t], 32 rows of x at a time. args.h says
- * how the work is shared out.
+/* A few rows through a matrix, or through several over one input: y[t] = W x[t], up to 32 rows of x at a time. args.h
+ * says how the work is shared out.
  *
- * A warp's 32 rows of the matrix are two times the 16 rows of mma.sync's A, so that what it takes of x, the 8 columns
- * of B, is used twice. Its weights come through a ring in shared memory, of which each lane reads what it has copied
- * itself; x comes beside them, for all warps of the block. Every part of a result is summed over its columns in order
- * by one warp: a row's result depends on the matrix and on how many parts there are alone. */
+ * A warp's 16 rows of the matrix are mma.sync's A, eight rows of x the 8 columns of its B. Its weights come through a
+ * ring in shared memory, of which each lane reads what it has copied itself; x comes beside them, for all warps of the
+ * block. Every part of a result is summed over its columns in order by one warp: a row's result depends on the matrix
+ * and on how many parts there are alone. */
 #ifndef FFAI_CUDA_PRODUCT_FEW_CUH
 #define FFAI_CUDA_PRODUCT_FEW_CUH
 
@@ -24,9 +24,9 @@ typedef struct few_stage {
     int first; /* of its words in the first quad */
 } few_stage;
 
-template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame &f, const few_place &at)
+template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame &f, int slot_number, int number)
 {
-    const uint8_t *slot = f.shared + at.slot * f.stage_bytes;
+    const uint8_t *slot = f.shared + slot_number * f.stage_bytes;
     const uint8_t *input = slot + (int)blockDim.x / WARP * f.warp_bytes;
     few_stage stage;
     stage.pieces = f.args->num_pieces;
@@ -36,7 +36,7 @@ template <int FORMAT, int SUBGROUPS> DEVICE few_stage find_stage(const few_frame
     stage.scales = reinterpret_cast<const uint32_t *>(stage.words + FEW_UNITS * stage_quads<FORMAT> * 512);
     stage.input = vectors_at<const uint4>(input);
     stage.sums = reinterpret_cast<const float *>(input + f.args->tiles * stage.pieces * stage_tiles<FORMAT> * 2 * 1024);
-    stage.first = at.stage * stage_tiles<FORMAT> % TILES * lane_words<FORMAT> % 4;
+    stage.first = number * stage_tiles<FORMAT> % TILES * lane_words<FORMAT> % 4;
     return stage;
 }
 
@@ -82,14 +82,11 @@ DEVICE void pair_units(uint32_t (&a)[4], const uint32_t (&upper)[PAIRS], const u
 
 /* Products of one step's A, for all rows of x; high: of the two steps that x is of, the second. */
 template <int TILES>
-DEVICE void multiply_step(few_sums<TILES> &sums, const uint32_t (&a)[2][4], const uint4 (&x)[TILES], bool high)
+DEVICE void multiply_step(few_sums<TILES> &sums, const uint32_t (&a)[4], const uint4 (&x)[TILES], bool high)
 {
 #pragma unroll
-    for (int tile = 0; tile < TILES; tile++) {
-#pragma unroll
-        for (int r = 0; r < 2; r++)
-            mma_bf16(sums.c[r][tile], a[r], high ? x[tile].z : x[tile].x, high ? x[tile].w : x[tile].y);
-    }
+    for (int tile = 0; tile < TILES; tile++)
+        mma_bf16(sums.c[tile], a, high ? x[tile].z : x[tile].x, high ? x[tile].w : x[tile].y);
 }
 
 /* x of steps 2h and 2h + 1 of a block of the stage. */
@@ -192,13 +189,10 @@ DEVICE void scale_few(few_sums<TILES> &results, const few_sums<TILES> &sums, con
         const float2 x = *vectors_at<const float2>(
             stage.sums + ((tile * stage_tiles<FORMAT> * 2 + block) * SUBGROUPS + q) * ROW_TILE + threadIdx.x % 4 * 2);
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                float &result = results.c[r][tile][i];
-                result = fmaf(scales.scale[q][2 * r + i / 2], sums.c[r][tile][i],
-                              fmaf(scales.bias[q][2 * r + i / 2], i % 2 ? x.y : x.x, result));
-            }
+        for (int i = 0; i < 4; i++) {
+            float &result = results.c[tile][i];
+            result =
+                fmaf(scales.scale[q][i / 2], sums.c[tile][i], fmaf(scales.bias[q][i / 2], i % 2 ? x.y : x.x, result));
         }
     }
 }
@@ -209,7 +203,7 @@ DEVICE void multiply_codes(few_sums<TILES> &sums, const uint32_t (&words)[FEW_UN
                            const few_stage &stage, int block, int first)
 {
     constexpr int parts = weight_pieces<FORMAT>;
-    uint32_t a[parts][STEPS][2][4];
+    uint32_t a[parts][STEPS][4];
 #pragma unroll
     for (int part = 0; part < parts; part++) {
         uint32_t pairs[FEW_UNITS][PAIRS];
@@ -219,10 +213,8 @@ DEVICE void multiply_codes(few_sums<TILES> &sums, const uint32_t (&words)[FEW_UN
             take_out_magic<FORMAT>(pairs[u], ONE ? 1 : 3, part);
         }
 #pragma unroll
-        for (int s = 0; s < STEPS; s++) {
-            pair_units(a[part][s][0], pairs[0], pairs[1], first + s, block % 2);
-            pair_units(a[part][s][1], pairs[2], pairs[3], first + s, block % 2);
-        }
+        for (int s = 0; s < STEPS; s++)
+            pair_units(a[part][s], pairs[0], pairs[1], first + s, block % 2);
     }
     for (int piece = 0; piece < (ONE ? 1 : stage.pieces); piece++) {
         uint4 x[TILES];
@@ -260,17 +252,12 @@ DEVICE void multiply_affine(few_sums<TILES> &results, const few_stage &stage, in
     }
 }
 
-/* A step's A of numbers: [half][16 rows]. */
-DEVICE void pair_numbers(uint32_t (&a)[2][2][4], const uint32_t (&pairs)[FEW_UNITS][4])
+/* A step's A of numbers, of both halves of a tile. */
+DEVICE void pair_numbers(uint32_t (&a)[2][4], const uint32_t (&pairs)[FEW_UNITS][4])
 {
 #pragma unroll
-    for (int r = 0; r < 4; r++) {
-        uint32_t(&to)[4] = a[r / 2][r % 2];
-        to[0] = pairs[r % 2 * 2][r / 2];
-        to[1] = pairs[r % 2 * 2 + 1][r / 2];
-        to[2] = pairs[r % 2 * 2][2 + r / 2];
-        to[3] = pairs[r % 2 * 2 + 1][2 + r / 2];
-    }
+    for (int i = 0; i < 8; i++)
+        a[i / 4][i % 4] = pairs[i % 2][i / 4 + i % 4 / 2 * 2];
 }
 
 /* Of numbers: both blocks of a tile, of which a step's stand side by side. */
@@ -278,7 +265,7 @@ template <int FORMAT, bool ONE, int TILES>
 DEVICE void multiply_numbers(few_sums<TILES> &results, const few_stage &stage, int h, int part)
 {
     constexpr int step_words = lane_words<FORMAT> / 4;
-    uint32_t a[2][2][2][4]; /* [step][half][16 rows] */
+    uint32_t a[2][2][4]; /* [step][half] */
 #pragma unroll
     for (int s = 0; s < 2; s++) {
         uint32_t pairs[FEW_UNITS][4];
@@ -306,7 +293,7 @@ DEVICE void multiply_numbers(few_sums<TILES> &results, const few_stage &stage, i
 template <int FORMAT, int SUBGROUPS, bool ONE, int TILES>
 DEVICE void multiply_stage(few_sums<TILES> &results, const few_frame &f, const few_place &at)
 {
-    const few_stage stage = find_stage<FORMAT, SUBGROUPS>(f, at);
+    const few_stage stage = find_stage<FORMAT, SUBGROUPS>(f, at.slot, at.stage);
     if constexpr (is_affine<FORMAT>) {
         const int rest = f.args->parts[0].matrix.tiles - at.stage * stage_tiles<FORMAT>;
 #pragma unroll 1
@@ -323,7 +310,7 @@ DEVICE void multiply_stage(few_sums<TILES> &results, const few_frame &f, const f
 
 /* What a warp makes of an item, stage by stage. */
 template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct few_products {
-    static constexpr bool grouped = false; /* x lies as multiply_group wants it */
+    static constexpr int grouped = 0; /* pieces of x, where it lies as multiply_group wants it */
     few_sums<TILES> results;
 
     DEVICE_MEMBER few_products() : results()

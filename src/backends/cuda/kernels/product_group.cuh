@@ -1,8 +1,9 @@
-/* A few rows through matrices by wgmma, shared out as product_few's are (args.h), in groups of four warps: y[t] = W x[t].
+/* A few rows through matrices by wgmma, shared out as product_few's are (args.h), in groups of four warps: y[t] = W
+ * x[t].
  *
- * A warp's 32 rows of the matrix, as numbers in registers, are two times its 16 rows of wgmma's A; x in shared memory is
- * its B, in one piece or in two. While the columns of one subgroup are multiplied, the sums of the one before it are scaled and the next codes
- * become numbers. */
+ * A warp's 16 rows of the matrix, as numbers in registers, are its rows of wgmma's A; x in shared memory is its B, in
+ * one piece or in two. While the columns of one subgroup are multiplied, the sums of the one before it are scaled and
+ * the next codes become numbers. */
 #ifndef FFAI_CUDA_PRODUCT_GROUP_CUH
 #define FFAI_CUDA_PRODUCT_GROUP_CUH
 
@@ -10,41 +11,29 @@
 
 #ifdef HAS_GROUP_PRODUCTS
 
-/* Half a tile, 64 columns, of the warp's rows: [step][16 rows]. */
+/* Half a tile, 64 columns, of the warp's rows, in steps. */
 typedef struct group_operand {
-    uint32_t a[4][2][4];
+    uint32_t a[4][4];
 } group_operand;
 
-template <int TILES> struct group_pair {
-    group_sums<8 * TILES> of[2]; /* of 16 rows each */
-};
-
-/* Products of one step with a block of x, whose pieces are `stride` bytes apart; sums begin anew where it is `first`. */
-template <int FORMAT, bool ONE, int TILES>
-DEVICE void multiply_step_group(group_pair<TILES> &sums, const uint32_t (&a)[2][4], const few_stage &stage, int block,
+/* Products of one step with a block of x, whose pieces are `stride` bytes apart; sums begin anew where it is `first`.
+ */
+template <int FORMAT, bool ONE, int COLUMNS>
+DEVICE void multiply_step_group(group_sums<COLUMNS> &sums, const uint32_t (&a)[4], const few_stage &stage, int block,
                                 int step, int first)
 {
     const int stride = stage.room * stage_tiles<FORMAT> * 2 * FFAI__CUDA_X_TILE_BYTES;
     const uint8_t *columns =
         reinterpret_cast<const uint8_t *>(stage.input) + block * stage.room * FFAI__CUDA_X_TILE_BYTES;
 #pragma unroll
-    for (int piece = 0; piece < (ONE ? 1 : 2); piece++) {
-#pragma unroll
-        for (int r = 0; r < 2; r++)
-            multiply_group(sums.of[r], a[r], group_columns(columns + piece * stride), step, step > first || piece > 0);
-    }
-}
-
-template <int TILES> DEVICE void settle(group_pair<TILES> &sums)
-{
-    settle(sums.of[0]);
-    settle(sums.of[1]);
+    for (int piece = 0; piece < (ONE ? 1 : 2); piece++)
+        multiply_group(sums, a, group_columns(columns + piece * stride), step, step > first || piece > 0);
 }
 
 /* --- codes --- */
 
 /* Whether the magic number stays in the sums, where the bias takes it out. */
-template <int FORMAT, bool ONE> constexpr bool keeps_magic = ONE && FORMAT != 8;
+template <int FORMAT, bool ONE> constexpr bool keeps_magic = ONE &&FORMAT != 8;
 
 template <int FORMAT, bool ONE, int HALF>
 DEVICE void unpack_group(group_operand &operand, const uint32_t (&words)[FEW_UNITS][lane_words<FORMAT>])
@@ -60,22 +49,19 @@ DEVICE void unpack_group(group_operand &operand, const uint32_t (&words)[FEW_UNI
     }
 #pragma unroll
     for (int step = 0; step < 4; step++) {
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            pair_units(operand.a[step][r], pairs[2 * r], pairs[2 * r + 1], step, HALF);
-            settle(operand.a[step][r]);
-        }
+        pair_units(operand.a[step], pairs[0], pairs[1], step, HALF);
+        settle(operand.a[step]);
     }
 }
 
 /* What a warp makes of an item, stage by stage: of codes. The last subgroup's sums of a stage wait for the next stage
  * to be scaled. */
 template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products {
-    static constexpr bool grouped = true;
+    static constexpr int grouped = ONE ? 1 : 2;
     few_sums<TILES> results;
-    group_pair<TILES> sums[2]; /* of subgroups, by turns */
-    float scale[2][FEW_UNITS]; /* theirs */
-    group_operand operands[2]; /* of the halves of a tile */
+    group_sums<8 * TILES> sums[2]; /* of subgroups, by turns */
+    float scale[2][FEW_UNITS];     /* theirs */
+    group_operand operands[2];     /* of the halves of a tile */
     uint32_t words[FEW_UNITS][lane_words<FORMAT>];
 
     DEVICE_MEMBER group_products() : results(), sums(), scale()
@@ -98,11 +84,11 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
 #pragma unroll
             for (int tile = 0; tile < TILES; tile++) {
                 const float2 x = *vectors_at<const float2>(
-                    stage.sums +
-                    ((tile * stage_tiles<FORMAT> * 2 + block) * SUBGROUPS + q) * ROW_TILE + threadIdx.x % 4 * 2);
+                    stage.sums + ((tile * stage_tiles<FORMAT> * 2 + block) * SUBGROUPS + q) * ROW_TILE +
+                    threadIdx.x % 4 * 2);
 #pragma unroll
-                for (int i = 0; i < 8; i++) {
-                    float &result = results.c[i / 4][tile][i % 4];
+                for (int i = 0; i < 4; i++) {
+                    float &result = results.c[tile][i];
                     result = fmaf(scales.bias[q][i / 2], i % 2 ? x.y : x.x, result);
                 }
             }
@@ -115,10 +101,8 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
-            for (int i = 0; i < 8; i++) {
-                float &result = results.c[i / 4][tile][i % 4];
-                result = fmaf(scale[turn][i / 2], sums[turn].of[i / 4].c[tile * 4 + i % 4], result);
-            }
+            for (int i = 0; i < 4; i++)
+                results.c[tile][i] = fmaf(scale[turn][i / 2], sums[turn].c[tile * 4 + i], results.c[tile][i]);
         }
     }
 
@@ -154,7 +138,7 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
     {
         if constexpr (HALF == 0) {
             unpack_group<FORMAT, ONE, 1>(operands[1], words);
-        } else if (tile + 1 < tiles) {
+        } else if (tile + 1 < stage_tiles<FORMAT> && tile + 1 < tiles) {
             take_words(stage, tile + 1);
             unpack_group<FORMAT, ONE, 0>(operands[0], words);
         }
@@ -162,15 +146,16 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
 
     DEVICE_MEMBER void take_stage(const few_frame &f, const few_place &at)
     {
-        const few_stage stage = find_stage<FORMAT, SUBGROUPS>(f, at);
-        const int rest = f.args->parts[0].matrix.tiles - at.stage * stage_tiles<FORMAT>;
-        const int tiles = rest < stage_tiles<FORMAT> ? rest : stage_tiles<FORMAT>;
+        const few_stage stage = find_stage<FORMAT, SUBGROUPS>(f, same_for_all(at.slot), at.stage);
+        const int rest = f.args->parts[0].matrix.tiles - same_for_all(at.stage) * stage_tiles<FORMAT>;
         take_words(stage, 0);
         unpack_group<FORMAT, ONE, 0>(operands[0], words);
-#pragma unroll 1
-        for (int tile = 0; tile < tiles; tile++) {
-            take_half<0>(stage, tile, tiles);
-            take_half<1>(stage, tile, tiles);
+#pragma unroll
+        for (int tile = 0; tile < stage_tiles<FORMAT>; tile++) {
+            if (tile > 0 && tile >= rest)
+                break;
+            take_half<0>(stage, tile, rest);
+            take_half<1>(stage, tile, rest);
             wait_for_products<0>(); /* before others write what they read; ptxas cannot follow it into the next tile */
             settle(sums[1]);
         }
@@ -186,10 +171,10 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
 /* --- numbers --- */
 
 template <int FORMAT, bool ONE, int TILES> struct group_numbers {
-    static constexpr bool grouped = true;
-    group_pair<TILES> sums;
+    static constexpr int grouped = ONE ? 1 : 2;
+    group_sums<8 * TILES> sums;
     few_sums<TILES> results;
-    uint32_t a[2][2][2][2][4]; /* by turns: [step][half][16 rows] */
+    uint32_t a[2][2][2][4]; /* by turns: [step][half] */
 
     DEVICE_MEMBER group_numbers() : sums(), results()
     {
@@ -211,9 +196,8 @@ template <int FORMAT, bool ONE, int TILES> struct group_numbers {
                     pairs[u][p] = number_pair<FORMAT>(of_step, p, part);
             }
             pair_numbers(a[turn][s], pairs);
-#pragma unroll
-            for (int r = 0; r < 4; r++)
-                settle(a[turn][s][r / 2][r % 2]);
+            settle(a[turn][s][0]);
+            settle(a[turn][s][1]);
         }
     }
 
@@ -238,7 +222,7 @@ template <int FORMAT, bool ONE, int TILES> struct group_numbers {
 
     DEVICE_MEMBER void take_stage(const few_frame &f, const few_place &at)
     {
-        const few_stage stage = find_stage<FORMAT, 1>(f, at);
+        const few_stage stage = find_stage<FORMAT, 1>(f, same_for_all(at.slot), at.stage);
         take_steps<0>(stage);
         take_steps<1>(stage);
         wait_for_products<0>(); /* before others write what they read */
@@ -250,8 +234,8 @@ template <int FORMAT, bool ONE, int TILES> struct group_numbers {
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
-            for (int i = 0; i < 8; i++)
-                results.c[i / 4][tile][i % 4] = sums.of[i / 4].c[tile * 4 + i % 4];
+            for (int i = 0; i < 4; i++)
+                results.c[tile][i] = sums.c[tile * 4 + i];
         }
         return results;
     }
