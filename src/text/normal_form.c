@@ -4,14 +4,41 @@
 #include <utf8proc.h>
 
 #include "unicode.h"
+#include "utf8.h"
+
+/* Whether c from U+0300 on stays what it is in composed form, whatever of this kind stands beside it: it neither
+ * composes with one before it, as marks, conjoining jamo and a few letters of U+16D63 do, nor is it spelled otherwise.
+ */
+static bool is_stable(uint32_t c)
+{
+    int32_t parts[FFAI__DECOMPOSED_MAX];
+    if (ffai__is_inert(c) || (c >= 0xAC00 && c <= 0xD7A3))
+        return true;
+    if ((c >= 0x1100 && c <= 0x11FF) || (c >= 0x16D63 && c <= 0x16D6A))
+        return false;
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    if (category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME)
+        return false;
+    const size_t count = ffai__decompose(parts, (int32_t)c, false);
+    return (count == 1 || ffai__compose(parts, count) == 1) && parts[0] == (int32_t)c;
+}
+
+static bool is_composed(const char *text, size_t size)
+{
+    for (size_t at = 0, step = 1; at < size; at += step) {
+        step = 1;
+        if ((unsigned char)text[at] >= 0xCC && !is_stable(ffai__utf8_get(text + at, &step)))
+            return false;
+    }
+    return true;
+}
 
 bool ffai__normal_form_is_trivial(const char *text, size_t size, bool compose, bool compatibility)
 {
-    /* U+0300, the first character that composes with one before it, starts with byte CC. */
-    const unsigned char limit = compose && !compatibility ? 0xCC : 0x80;
+    if (compose && !compatibility) /* U+0300, the first that composes with one before it, starts with byte CC */
+        return is_composed(text, size);
     for (size_t i = 0; i < size; i++) {
-        const unsigned char byte = (unsigned char)text[i];
-        if (byte >= limit && byte >= 0xC0)
+        if ((unsigned char)text[i] >= 0x80)
             return false;
     }
     return true;

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* True if text (valid UTF-8) has nothing that any form would change, by a quick look: ASCII, or for composition
- * forms that are not compatibility forms, characters below U+0300. */
+/* True if text (valid UTF-8) has nothing that any form would change, by a quick look: ASCII, or for the
+ * composed form that is not a compatibility form, characters that neither compose nor come apart. */
 bool ffai__normal_form_is_trivial(const char *text, size_t size, bool compose, bool compatibility);
 
 enum { FFAI__DECOMPOSED_MAX = 18 }; /* characters that one may decompose into: U+FDFA */
