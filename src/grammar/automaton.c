@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "grow.h"
+#include "hash.h"
 #include "productive.h"
 #include "utf8_edges.h"
 
 /* Ends of characters that lead to the same node by the same bytes are shared. */
-enum { TAILS_MAX = 64 };
+enum { TAILS_MAX = 64, KNOWN_SETS = 64 };
 
 typedef struct {
     uint8_t first, last;
@@ -406,24 +407,40 @@ static ffai_status check_recursion(const ffai__automaton *a, const ffai__rules *
 
 /* --- the whole --- */
 
+/* Whether this set was met lately; grammars have few that differ. */
+static bool is_known(ffai__byte_set *known, const ffai__byte_set *set)
+{
+    const uint64_t hash = ffai__hash_bytes((const char *)set, sizeof *set, 0);
+    ffai__byte_set *place = &known[hash % KNOWN_SETS];
+    if (memcmp(place, set, sizeof *set) == 0)
+        return true;
+    *place = *set;
+    return false;
+}
+
+static void split_kinds(ffai__automaton *a, const ffai__byte_set *set)
+{
+    bool in[256] = {false};
+    bool out[256] = {false};
+    uint16_t with[256];
+    for (unsigned byte = 0; byte < 256; byte++)
+        *(ffai__byte_set_has(set, byte) ? &in[a->kind_of[byte]] : &out[a->kind_of[byte]]) = true;
+    for (unsigned kind = 0, count = a->num_kinds; kind < count; kind++)
+        with[kind] = (uint16_t)(in[kind] && out[kind] ? a->num_kinds++ : kind);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        if (ffai__byte_set_has(set, byte))
+            a->kind_of[byte] = (uint8_t)with[a->kind_of[byte]];
+    }
+}
+
 /* Bytes are of one kind until an edge takes one and not the other. */
 static void find_kinds(ffai__automaton *a)
 {
-    uint16_t with[256];
+    ffai__byte_set known[KNOWN_SETS] = {{{0}}};
     a->num_kinds = 1;
     for (uint32_t e = 0; e < a->num_edges && a->num_kinds < 256; e++) {
-        if (a->edges[e].kind != FFAI__EDGE_BYTES)
-            continue;
-        bool in[256] = {false};
-        bool out[256] = {false};
-        for (unsigned byte = 0; byte < 256; byte++)
-            *(ffai__byte_set_has(&a->edges[e].bytes, byte) ? &in[a->kind_of[byte]] : &out[a->kind_of[byte]]) = true;
-        for (unsigned kind = 0, count = a->num_kinds; kind < count; kind++)
-            with[kind] = (uint16_t)(in[kind] && out[kind] ? a->num_kinds++ : kind);
-        for (unsigned byte = 0; byte < 256; byte++) {
-            if (ffai__byte_set_has(&a->edges[e].bytes, byte))
-                a->kind_of[byte] = (uint8_t)with[a->kind_of[byte]];
-        }
+        if (a->edges[e].kind == FFAI__EDGE_BYTES && !is_known(known, &a->edges[e].bytes))
+            split_kinds(a, &a->edges[e].bytes);
     }
     for (unsigned byte = 0; byte < 256; byte++)
         a->example[a->kind_of[byte]] = (uint8_t)byte;

@@ -90,6 +90,7 @@ static const struct {
     {"allOf", SCHEMAS},
     {"anyOf", SCHEMAS},
     {"oneOf", SCHEMAS},
+    {"not", SCHEMA},
     {"properties", SCHEMA_MAP},
     {"additionalProperties", SCHEMA},
     {"required", TEXTS},
@@ -340,6 +341,17 @@ typedef struct {
     bool any_of[FFAI__SCHEMAS_MAX], one_of[FFAI__SCHEMAS_MAX];
 } expansion;
 
+/* Hold the value to what breaks a schema, which is part of a keyword of `place`. */
+static ffai_status add_negation(ffai__schema_set *set, ffai__schema_compiler *c, const json_t *of, const json_t *place,
+                                const char *keyword, const char *why)
+{
+    const json_t *negated = NULL;
+    FFAI__TRY(ffai__schema_negate(&negated, c, of));
+    if (!negated)
+        return ffai__schema_refuse(c, place, keyword, FFAI_E_UNSUPPORTED, why);
+    return ffai__schema_set_add(set, negated, c);
+}
+
 /* Add what the members refer to and join. */
 static ffai_status close_set(ffai__schema_set *set, ffai__schema_compiler *c)
 {
@@ -353,6 +365,9 @@ static ffai_status close_set(ffai__schema_set *set, ffai__schema_compiler *c)
             FFAI__TRY(ffai__schema_set_add(set, target, c));
         for (size_t part = 0; part < json_array_size(parts); part++)
             FFAI__TRY(ffai__schema_set_add(set, json_array_get(parts, part), c));
+        if (json_object_get(schema, "not"))
+            FFAI__TRY(add_negation(set, c, json_object_get(schema, "not"), schema, "not",
+                                   "values that it leaves over cannot be told: say what they are"));
     }
     return FFAI_OK;
 }
@@ -425,19 +440,18 @@ static ffai_status compile_plain(ffai__expression *out, ffai__schema_compiler *c
     return ffai__rules_check(c->rules, c->err);
 }
 
-/* Exactly one of them: none may share a value with another. */
-static ffai_status check_one_of(ffai__schema_compiler *c, const json_t *schema, const json_t *list)
+/* One alternative of oneOf: the value must break the others, those of them that may hold for the same one. */
+static ffai_status exclude_others(ffai__schema_set *set, ffai__schema_compiler *c, const json_t *schema, size_t chosen)
 {
+    const json_t *list = json_object_get(schema, "oneOf");
     for (size_t i = 0; i < json_array_size(list); i++) {
-        for (size_t j = i + 1; j < json_array_size(list); j++) {
-            bool apart = false;
-            FFAI__TRY(ffai__schema_apart(&apart, c, json_array_get(list, i), json_array_get(list, j)));
-            if (!apart)
-                return ffai__schema_refuse(
-                    c, schema, "oneOf", FFAI_E_UNSUPPORTED,
-                    "two of them may hold for one value: tell them apart by type, const, a range "
-                    "or a required property, or use anyOf");
-        }
+        bool apart = i == chosen;
+        if (!apart)
+            FFAI__TRY(ffai__schema_apart(&apart, c, json_array_get(list, chosen), json_array_get(list, i)));
+        if (!apart)
+            FFAI__TRY(add_negation(set, c, json_array_get(list, i), schema, "oneOf",
+                                   "two of them may hold for one value: tell them apart by type, const, a range or a "
+                                   "required property, or use anyOf"));
     }
     return FFAI_OK;
 }
@@ -445,8 +459,10 @@ static ffai_status check_one_of(ffai__schema_compiler *c, const json_t *schema, 
 static ffai_status compile_set(ffai__expression *out, ffai__schema_compiler *c, const expansion *before);
 
 static ffai_status compile_alternatives(ffai__expression *out, ffai__schema_compiler *c, const expansion *e,
-                                        const json_t *list)
+                                        const json_t *schema, const char *keyword)
 {
+    const json_t *list = json_object_get(schema, keyword);
+    const bool one_of = strcmp(keyword, "oneOf") == 0;
     const size_t count = json_array_size(list);
     c->alternatives += (uint32_t)count;
     if (c->alternatives > FFAI__ALTERNATIVES_MAX)
@@ -457,6 +473,8 @@ static ffai_status compile_alternatives(ffai__expression *out, ffai__schema_comp
     for (size_t i = 0; i < count && status == FFAI_OK; i++) {
         expansion one = *e;
         status = ffai__schema_set_add(&one.set, json_array_get(list, i), c);
+        if (status == FFAI_OK && one_of)
+            status = exclude_others(&one.set, c, schema, i);
         if (status == FFAI_OK)
             status = compile_set(&parts[i], c, &one);
     }
@@ -482,12 +500,11 @@ static ffai_status compile_set(ffai__expression *out, ffai__schema_compiler *c, 
         const json_t *one_of = json_object_get(schema, "oneOf");
         if (any_of && !e.any_of[i]) {
             e.any_of[i] = true;
-            return compile_alternatives(out, c, &e, any_of);
+            return compile_alternatives(out, c, &e, schema, "anyOf");
         }
         if (one_of && !e.one_of[i]) {
             e.one_of[i] = true;
-            FFAI__TRY(check_one_of(c, schema, one_of));
-            return compile_alternatives(out, c, &e, one_of);
+            return compile_alternatives(out, c, &e, schema, "oneOf");
         }
     }
     return compile_plain(out, c, &e.set);
@@ -528,6 +545,9 @@ ffai_status ffai__schema_parse(uint32_t *root, ffai__rules *rules, const char *t
         return ffai__fail(err, FFAI_E_LIMIT, "schema: %zu bytes, more than %d", size, FFAI__SCHEMA_SIZE_MAX);
     FFAI__TRY(ffai__json_parse_as_written(&c.root, text, size, "schema", err));
     const ffai_status status = compile(root, &c);
+    for (uint32_t i = 0; i < c.num_negated; i++)
+        json_decref(c.negated[i].negated);
+    ffai__free(c.negated);
     ffai__free(c.known);
     json_decref(c.root);
     return status;

@@ -24,6 +24,7 @@ static const struct {
     {"array", FFAI__JSON_ARRAY},
     {"object", FFAI__JSON_OBJECT},
     {"number", FFAI__JSON_INTEGER | FFAI__JSON_FRACTION},
+    {FFAI__FRACTION, FFAI__JSON_FRACTION},
 };
 
 static unsigned types_named(const json_t *name)
@@ -362,6 +363,11 @@ static ffai_status holds_applicators(bool *holds, ffai__schema_compiler *c, cons
     *holds = *holds && (count > 0 || !json_object_get(schema, "anyOf"));
     FFAI__TRY(count_holding(&count, c, json_object_get(schema, "oneOf"), value));
     *holds = *holds && (count == 1 || !json_object_get(schema, "oneOf"));
+    const json_t *negative = json_object_get(schema, "not");
+    bool breaks = false;
+    if (negative)
+        FFAI__TRY(ffai__schema_holds(&breaks, c, negative, value));
+    *holds = *holds && !breaks;
     return FFAI_OK;
 }
 

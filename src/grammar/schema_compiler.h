@@ -35,11 +35,22 @@ typedef struct ffai__schema_rule {
     uint32_t rule;
 } ffai__schema_rule;
 
+/* A schema and what breaks it, NULL where that cannot be said. */
+typedef struct ffai__schema_negated {
+    const json_t *of;
+    json_t *negated;
+} ffai__schema_negated;
+
+/* In negations: the type of numbers that are no integers. It is no UTF-8, so no schema's text has it. */
+#define FFAI__FRACTION "\xFF"
+
 typedef struct ffai__schema_compiler {
     ffai__rules *rules;
     json_t *root;
     ffai__schema_rule *known; /* a rule's body is made when its turn comes */
     uint32_t num_known, max_known;
+    ffai__schema_negated *negated;
+    uint32_t num_negated, max_negated;
     uint32_t alternatives;
     int depth;
     ffai_error *err;
@@ -89,6 +100,11 @@ ffai_status ffai__schema_holds_itself(bool *holds, ffai__schema_compiler *c, con
 ffai_status ffai__schema_apart(bool *apart, ffai__schema_compiler *c, const json_t *a, const json_t *b);
 /* A value as it is spelled. */
 ffai_status ffai__schema_literal(ffai__expression *out, ffai__schema_compiler *c, const json_t *value);
+
+/* --- schema_negate.c --- */
+
+/* A schema of all values that do not follow this one; *out is the compiler's, NULL where there is none for it. */
+ffai_status ffai__schema_negate(const json_t **out, ffai__schema_compiler *c, const json_t *schema);
 
 /* --- schema_formats.c --- */
 

@@ -247,6 +247,10 @@ ffai_status ffai__schema_number(ffai__expression *out, ffai__rules *r, const ffa
     else
         *out = regex(r, n->integer ? "0|-?[1-9]\\d*" : "(0|-?[1-9]\\d*|-?(0|[1-9]\\d*)\\.\\d+)([eE][+-]?\\d{1,2})?");
     FFAI__TRY(ffai__rules_check(r, err));
+    if (n->fraction && n->integer)
+        *out = FFAI__NEVER;
+    if (n->fraction)
+        FFAI__TRY(narrow(out, r, regex(r, "-?\\d+\\.\\d*[1-9]\\d*"), err));
     if (n->multiple_of > 1 && *out != FFAI__NEVER) {
         ffai__expression of = FFAI__NEVER;
         FFAI__TRY(multiples(&of, r, n->multiple_of, err));

@@ -5,7 +5,8 @@
 #include "rules.h"
 
 typedef struct ffai__number_range {
-    bool integer; /* none but integers */
+    bool integer;  /* none but integers */
+    bool fraction; /* none but those that are no integers */
     bool has_min, has_max;
     double min, max;
     bool above_min, below_max; /* the bound itself is out */

@@ -10,6 +10,18 @@
 
 /* --- numbers --- */
 
+static int64_t common_multiple(int64_t a, int64_t b)
+{
+    int64_t x = a;
+    int64_t y = b;
+    while (y != 0) {
+        const int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
 /* What "multipleOf" asks of integers. */
 static ffai_status add_multiple(ffai__number_range *n, const ffai__schema_compiler *c, const json_t *schema)
 {
@@ -21,9 +33,10 @@ static ffai_status add_multiple(ffai__number_range *n, const ffai__schema_compil
         return ffai__schema_refuse(c, schema, "multipleOf", FFAI_E_FORMAT, "must be above 0");
     if (value != floor(value) || value > FFAI__MULTIPLE_MAX)
         return ffai__schema_refuse(c, schema, "multipleOf", FFAI_E_UNSUPPORTED, "only whole numbers up to 1000");
-    if (n->multiple_of > 1 && n->multiple_of != (int64_t)value)
-        return ffai__schema_refuse(c, schema, "multipleOf", FFAI_E_UNSUPPORTED, "two of them are not supported");
-    n->multiple_of = (int64_t)value;
+    const int64_t both = n->multiple_of > 1 ? common_multiple(n->multiple_of, (int64_t)value) : (int64_t)value;
+    if (both > FFAI__MULTIPLE_MAX)
+        return ffai__schema_refuse(c, schema, "multipleOf", FFAI_E_UNSUPPORTED, "only whole numbers up to 1000");
+    n->multiple_of = both;
     n->integer = true; /* multiples of a whole number are whole */
     return FFAI_OK;
 }
@@ -53,7 +66,7 @@ static void add_bounds(ffai__number_range *n, const json_t *schema)
 ffai_status ffai__schema_numbers(ffai__expression *out, ffai__schema_compiler *c, const ffai__schema_set *set,
                                  unsigned types)
 {
-    ffai__number_range n = {.integer = !(types & FFAI__JSON_FRACTION)};
+    ffai__number_range n = {.integer = !(types & FFAI__JSON_FRACTION), .fraction = !(types & FFAI__JSON_INTEGER)};
     for (uint32_t i = 0; i < set->count; i++) {
         add_bounds(&n, set->schemas[i]);
         FFAI__TRY(add_multiple(&n, c, set->schemas[i]));
