@@ -122,10 +122,10 @@ static void place_prepared(layout *l, ffai__cuda_run *run)
     run->sums_bytes = l->base + l->end - run->sums;
 }
 
-/* Sums that a product of a few rows leaves in parts: of its rows and a group of x's for each block. */
+/* Sums that a product of a few rows leaves in parts: of its rows and a group of x's for each multiprocessor. */
 static void place_few(layout *l, ffai__cuda_run *run)
 {
-    enum { ROWS = FFAI__CUDA_FEW_BESIDE * FFAI__CUDA_FEW_WARPS * FFAI__CUDA_FEW_UNITS * FFAI__CUDA_UNIT_ROWS };
+    enum { ROWS = FFAI__CUDA_FEW_WARPS * FFAI__CUDA_FEW_UNITS * FFAI__CUDA_UNIT_ROWS };
     run->few_sums = append(l, (uint64_t)run->plan->opened.multiprocessors * ROWS,
                            (uint64_t)8 * FFAI__CUDA_FEW_TILES * sizeof(float));
 }

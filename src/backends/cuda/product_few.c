@@ -29,33 +29,43 @@ static int32_t few_stages(const ffai__cuda_product_few_args *args)
     return (matrix->tiles + stage_tiles - 1) / stage_tiles;
 }
 
-/* For a block's stages, which begin on a boundary for wgmma; of each block the device takes 1 KiB, too. */
-static unsigned shared_room(const ffai__maker *m)
+/* How blocks lie on the device. */
+typedef struct few_blocks {
+    int32_t warps;    /* of a block, at most */
+    int32_t together; /* of these: a block has a multiple */
+    int32_t most;     /* on the device at once */
+    unsigned room;    /* bytes of a block's stages */
+} few_blocks;
+
+static few_blocks blocks_beside(const ffai__maker *m, int32_t beside, int32_t together)
 {
-    return ffai__maker_shared_room(m) / FFAI__CUDA_FEW_BESIDE - 2048;
+    return (few_blocks){
+        .warps = FFAI__CUDA_FEW_WARPS / beside,
+        .together = together,
+        .most = beside * m->run->plan->opened.multiprocessors,
+        /* Stages begin on a boundary for wgmma, and the device takes 1 KiB of each block's for itself. */
+        .room = ffai__maker_shared_room(m) / (unsigned)beside - 2048,
+    };
 }
 
-/* Blocks that are on the device at once. */
-static int32_t most_blocks(const ffai__maker *m)
+/* How the rows of x are grouped, and the blocks: two on a multiprocessor that has room for them, since one works while
+ * the other waits. */
+static few_blocks find_blocks(const ffai__maker *m, ffai__cuda_product_few_args *args)
 {
-    return FFAI__CUDA_FEW_BESIDE * m->run->plan->opened.multiprocessors;
-}
-
-/* How the rows of x are grouped, and how many warps a block has at most: returned. */
-static int32_t group_rows(const ffai__maker *m, ffai__cuda_product_few_args *args)
-{
-    const int32_t tiles = ffai__maker_row_tiles(m, m->instruction->in[0]);
-    const unsigned room = shared_room(m);
-    int32_t warps = FFAI__CUDA_FEW_WARPS;
+    const ffai__value x = m->instruction->in[0];
+    const int32_t tiles = ffai__maker_row_tiles(m, x);
+    const int32_t together = takes_groups(m, x, args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
     args->tiles = tiles > 2 ? FFAI__CUDA_FEW_TILES : tiles;
-    const int32_t together = takes_groups(m, m->instruction->in[0], args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
-    while (warps > together && 2 * few_stage_bytes(args, warps) > room)
-        warps -= together;
-    while (args->tiles > 1 && 2 * few_stage_bytes(args, warps) > room)
+    few_blocks blocks = blocks_beside(m, 2, together);
+    if (2 * few_stage_bytes(args, blocks.warps) > blocks.room)
+        blocks = blocks_beside(m, 1, together);
+    while (blocks.warps > together && 2 * few_stage_bytes(args, blocks.warps) > blocks.room)
+        blocks.warps -= together;
+    while (args->tiles > 1 && 2 * few_stage_bytes(args, blocks.warps) > blocks.room)
         args->tiles /= 2;
     args->groups = (tiles + args->tiles - 1) / args->tiles;
     args->split_rows = 8 * args->tiles * args->groups;
-    return warps;
+    return blocks;
 }
 
 /* A warp of swiglu's has half its units of each part. */
@@ -76,21 +86,19 @@ static int64_t few_cost(const ffai__cuda_product_few_args *args, int32_t warps, 
     return turns * (stages * (few_stage_bytes(args, warps) + STAGE) + (args->splits > 1 ? 2 * sums : 0));
 }
 
-/* Warps of a block, which are returned, and parts of the columns, so that all blocks end together. Columns are
- * in parts only where all items are on the device at once. */
-static int32_t share_out_columns(const ffai__maker *m, ffai__cuda_product_few_args *args)
+/* Warps of a block, which are changed, and parts of the columns, so that all blocks end together. Columns are in parts
+ * only where all items are on the device at once. */
+static void share_out_columns(few_blocks *blocks, ffai__cuda_product_few_args *args)
 {
-    const int32_t most = most_blocks(m);
     ffai__cuda_product_few_args best = *args;
     int32_t best_warps = 0;
     int64_t least = INT64_MAX;
-    const int32_t together = takes_groups(m, m->instruction->in[0], args->num_pieces) ? FFAI__CUDA_FEW_GROUP : 1;
-    for (int32_t warps = group_rows(m, args); warps > 0; warps -= together) {
+    for (int32_t warps = blocks->warps; warps > 0; warps -= blocks->together) {
         args->blocks = count_few_blocks(args, warps);
         for (args->splits = 1; args->splits <= few_stages(args); args->splits++) {
-            if (args->splits > 1 && args->blocks * args->groups * args->splits > most)
+            if (args->splits > 1 && args->blocks * args->groups * args->splits > blocks->most)
                 break;
-            const int64_t cost = few_cost(args, warps, most);
+            const int64_t cost = few_cost(args, warps, blocks->most);
             if (cost < least) {
                 least = cost;
                 best = *args;
@@ -99,7 +107,7 @@ static int32_t share_out_columns(const ffai__maker *m, ffai__cuda_product_few_ar
         }
     }
     *args = best;
-    return best_warps;
+    blocks->warps = best_warps;
 }
 
 /* A product whose columns are in parts leaves sums: y, bias and residual are for whoever puts them together. */
@@ -132,25 +140,24 @@ void ffai__product_emit_few(ffai__maker *m, ffai__cuda_product_few_args *args)
 {
     const ffai__value x = m->instruction->in[0];
     const ffai__cuda_matrix *matrix = &args->parts[0].matrix;
-    const unsigned room = shared_room(m);
-    const int32_t warps = share_out_columns(m, args);
+    few_blocks blocks = find_blocks(m, args);
     ffai__cuda_parted results[FFAI__CUDA_MATRICES] = {{.y = NULL}};
     int32_t num_parted = 0;
+    share_out_columns(&blocks, args);
+    const unsigned stage_bytes = few_stage_bytes(args, blocks.warps);
     args->stages = FFAI__CUDA_FEW_STAGES;
-    while (args->stages > 2 && (unsigned)args->stages * few_stage_bytes(args, warps) > room)
+    while (args->stages > 2 && (unsigned)args->stages * stage_bytes > blocks.room)
         args->stages--;
     ffai__prepare_emit_few(m, matrix, args->num_pieces);
     const int32_t items = args->blocks * args->groups * args->splits;
-    const int32_t most = most_blocks(m);
     if (args->splits > 1)
         num_parted = leave_parts(results, args, ffai__cuda_pointer(m->run->few_sums));
     const ffai__product_kernels *kernels = ffai__product_kernels_for(matrix);
-    const ffai__cuda_kernel *few =
-        takes_groups(m, m->instruction->in[0], args->num_pieces) ? kernels->group : kernels->few;
+    const ffai__cuda_kernel *few = takes_groups(m, x, args->num_pieces) ? kernels->group : kernels->few;
     ffai__cuda_operation *operation = ffai__maker_emit(m, few[args->num_pieces > 1], x, "multiply", args, sizeof *args);
-    operation->blocks = (unsigned)(items < most ? items : most);
-    operation->threads = 32 * (unsigned)warps;
-    operation->shared_bytes = 1024 + (unsigned)args->stages * few_stage_bytes(args, warps);
+    operation->blocks = (unsigned)(items < blocks.most ? items : blocks.most);
+    operation->threads = 32 * (unsigned)blocks.warps;
+    operation->shared_bytes = 1024 + (unsigned)args->stages * stage_bytes;
     ffai__product_add_parts(operation, args->parts, args->num_parts);
     memcpy(m->parted, results, (size_t)num_parted * sizeof *results);
     m->num_parted = num_parted;

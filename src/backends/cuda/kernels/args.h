@@ -310,8 +310,7 @@ typedef struct ffai__cuda_prepare_few_args {
  *
  * product_group: the same by wgmma, x in ORDER_GROUP and one or two pieces. */
 enum {
-    FFAI__CUDA_FEW_WARPS = 8,  /* of a block, at most */
-    FFAI__CUDA_FEW_BESIDE = 2, /* blocks on a multiprocessor */
+    FFAI__CUDA_FEW_WARPS = 16, /* of a block, at most, and of two blocks on a multiprocessor */
     FFAI__CUDA_FEW_GROUP = 4,  /* product_group: warps that multiply together, of which a block has a multiple */
     FFAI__CUDA_FEW_UNITS = 2,  /* of a warp */
     FFAI__CUDA_FEW_TILES = 4,  /* of eight rows of x in a group: 1, 2 or 4 */

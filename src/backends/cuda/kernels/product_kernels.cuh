@@ -23,19 +23,19 @@ enum { ROW_BESIDE = 2 }; /* blocks of product_row that a multiprocessor has room
     {                                                                                                                  \
         product_row<format, subgroups, 3>(args);                                                                       \
     }                                                                                                                  \
-    KERNEL_BESIDE(product_few_##name, ffai__cuda_product_few_args, FEW_THREADS, FFAI__CUDA_FEW_BESIDE)                 \
+    KERNEL_BESIDE(product_few_##name, ffai__cuda_product_few_args, FEW_THREADS, 1)                                     \
     {                                                                                                                  \
         product_few<format, subgroups, true>(args);                                                                    \
     }                                                                                                                  \
-    KERNEL_BESIDE(product_few_fine_##name, ffai__cuda_product_few_args, FEW_THREADS, FFAI__CUDA_FEW_BESIDE)            \
+    KERNEL_BESIDE(product_few_fine_##name, ffai__cuda_product_few_args, FEW_THREADS, 1)                                \
     {                                                                                                                  \
         product_few<format, subgroups, false>(args);                                                                   \
     }                                                                                                                  \
-    KERNEL_BESIDE(product_group_##name, ffai__cuda_product_few_args, FEW_THREADS, FFAI__CUDA_FEW_BESIDE)               \
+    KERNEL_BESIDE(product_group_##name, ffai__cuda_product_few_args, FEW_THREADS, 1)                                   \
     {                                                                                                                  \
         product_group<format, subgroups, true>(args);                                                                  \
     }                                                                                                                  \
-    KERNEL_BESIDE(product_group_fine_##name, ffai__cuda_product_few_args, FEW_THREADS, FFAI__CUDA_FEW_BESIDE)          \
+    KERNEL_BESIDE(product_group_fine_##name, ffai__cuda_product_few_args, FEW_THREADS, 1)                              \
     {                                                                                                                  \
         product_group<format, subgroups, false>(args);                                                                 \
     }                                                                                                                  \
