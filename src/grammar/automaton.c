@@ -332,6 +332,8 @@ static bool note_call(void *context, uint32_t called)
  * the other. */
 static uint32_t find_circle(const call_list *list, bool *aside, uint32_t num_rules)
 {
+    if (!list->calls)
+        return FFAI__NONE;
     memset(aside, 0, num_rules);
     for (bool changed = true; changed;) {
         changed = false;

@@ -97,7 +97,7 @@ static ffai_status read_name(uint32_t *rule, parser *p)
     } else {
         *rule = ffai__rules_declare(p->rules, name, size);
         FFAI__TRY(ffai__rules_check(p->rules, p->err));
-        if (!FFAI__GROW(p->mentions, p->max_mentions, *rule + 1) ||
+        if (!FFAI__GROW(p->mentions, p->max_mentions, *rule + 1) || !p->mentions ||
             ffai__string_map_add(p->names, name, size, *rule) != FFAI__MAP_NEW)
             return ffai__fail_memory(p->err, "a grammar's names", size);
         p->mentions[*rule] = p->at;
@@ -375,7 +375,7 @@ static ffai_status read_rules(uint32_t *root, parser *p)
     skip_space(p, true);
     while (p->at < p->size)
         FFAI__TRY(read_rule(p));
-    for (uint32_t rule = 0; rule < p->rules->num_rules; rule++) {
+    for (uint32_t rule = 0; p->mentions && rule < p->rules->num_rules; rule++) {
         char where[64];
         if (!p->rules->rules[rule].defined)
             return ffai__fail(p->err, FFAI_E_FORMAT, "%s: there is no rule \"%.100s\"",

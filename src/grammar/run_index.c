@@ -153,5 +153,5 @@ void ffai__run_index_free(ffai__run_index *index)
 const uint32_t *ffai__run_index_mask(uint32_t *length, const ffai__run_index *index)
 {
     *length = *length >= LONGEST ? LONGEST : *length < LENGTHS ? *length : LENGTHS;
-    return index->masks + (*length == LONGEST ? LENGTHS + 1 : *length) * index->num_words;
+    return index->masks + (size_t)(*length == LONGEST ? LENGTHS + 1 : *length) * index->num_words;
 }

@@ -185,7 +185,7 @@ static ffai_status narrow(ffai__expression *e, ffai__rules *r, ffai__expression 
 static ffai_status magnitudes(ffai__expression *out, ffai__rules *r, ffai__expression form, const double *low,
                               bool above_low, const double *high, bool below_high, ffai_error *err)
 {
-    decimal d;
+    decimal d = {{0}, {0}};
     *out = form;
     if (high && (*high < 0 || (*high == 0 && below_high)))
         *out = FFAI__NEVER;
@@ -202,7 +202,7 @@ static ffai_status magnitudes(ffai__expression *out, ffai__rules *r, ffai__expre
 
 static int digits_of(double value)
 {
-    decimal d;
+    decimal d = {{0}, {0}};
     to_decimal(&d, fabs(value));
     return (int)strlen(d.whole);
 }

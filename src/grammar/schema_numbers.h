@@ -17,7 +17,7 @@ enum { FFAI__MULTIPLE_MAX = 1000 };
 
 /* One spelling a number: no "-0", no leading zeros; where there are bounds, no exponent, and so many digits that a
  * reader's double keeps to them too. FFAI__NEVER if there is no such number. */
-ffai_status ffai__schema_number(ffai__expression *out, ffai__rules *rules, const ffai__number_range *range,
+ffai_status ffai__schema_number(ffai__expression *out, ffai__rules *rules, const ffai__number_range *n,
                                 ffai_error *err);
 
 #endif
