@@ -5,7 +5,9 @@
 
 Each file of a folder with one of the endings is a text, several MB of them in the order of their names; without --text,
 this repository's documents and sources. Rounds of both alternate; a figure is the median. Ids of both must be the same.
-Takes a Python with tokenizers, and build/bench/bench_tokenizer. Prints a table and writes bench/results/tokenizing.json.
+Then what it takes to start: `ffai tokenize` of one word, from its start to its end, with a compiled tokenizer and from
+the JSON, beside Tokenizer.from_file alone. Takes a Python with tokenizers, and a build. Prints two tables and writes
+bench/results/tokenizing.json.
 """
 
 import argparse
@@ -100,12 +102,35 @@ def compare(program, tokenizer, texts, rounds):
             "tokenizers": theirs.load}, "version": theirs.version}
 
 
+def time_command(ffai, tokenizer, environment):
+    begun = time.perf_counter()
+    subprocess.run([ffai, "tokenize", "-m", tokenizer], input=b"word", stdout=subprocess.DEVNULL, check=True,
+                   env={**os.environ, **environment})
+    return time.perf_counter() - begun
+
+
+def compare_starts(ffai, tokenizer, rounds):
+    import tokenizers
+    seconds = {"compiled": [], "json": [], "tokenizers": []}
+    with tempfile.TemporaryDirectory() as cache:
+        compiled = {"XDG_CACHE_HOME": cache, "FFAI_COMPILED_TOKENIZERS": "on"}
+        time_command(ffai, tokenizer, compiled)
+        for _ in range(rounds):
+            seconds["compiled"].append(time_command(ffai, tokenizer, compiled))
+            seconds["json"].append(time_command(ffai, tokenizer, {"FFAI_COMPILED_TOKENIZERS": "off"}))
+            begun = time.perf_counter()
+            tokenizers.Tokenizer.from_file(tokenizer)
+            seconds["tokenizers"].append(time.perf_counter() - begun)
+    return seconds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--text", action="append", metavar="NAME=FOLDER:ENDINGS")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--program", default=str(ROOT / "build/bench/bench_tokenizer"))
+    parser.add_argument("--ffai", default=str(ROOT / "build/ffai"))
     parser.add_argument("--output", default=str(RESULTS))
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -123,7 +148,15 @@ def main():
                   f"{rate['ffai'] / rate['tokenizers']:.1f} | {'same' if record['same_ids'] else 'DIFFERENT'} |",
                   flush=True)
             records.append(record)
-    pathlib.Path(options.output).write_text(json.dumps(records, indent=1) + "\n")
+    starts = []
+    print("\n| tokenizer | compiled ms | JSON ms | tokenizers ms |\n|---|---|---|---|")
+    for tokenizer_spec in options.tokenizer:
+        name, path = tokenizer_spec.split("=", 1)
+        seconds = compare_starts(options.ffai, path, options.rounds)
+        starts.append({"tokenizer": name, "seconds": seconds})
+        figures = " | ".join(f"{statistics.median(value) * 1e3:.0f}" for value in seconds.values())
+        print(f"| {name} | {figures} |", flush=True)
+    pathlib.Path(options.output).write_text(json.dumps({"texts": records, "starts": starts}, indent=1) + "\n")
     return 0 if all(record["same_ids"] for record in records) else 1
 
 

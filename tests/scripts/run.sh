@@ -28,7 +28,7 @@ mkdir "$work/without"
 echo 'raise ImportError("hidden by test_scripts")' >"$work/without/numpy.py"
 scripts='bench/run bench/competitor'
 if python3 -c '' 2>/dev/null; then
-    scripts="$scripts tools/measure-accuracy bench/peers/report.py bench/peers/cuda.py"
+    scripts="$scripts tools/measure-accuracy bench/peers/report.py bench/peers/cuda.py bench/peers/tokenizing.py"
 fi
 
 listing >"$work/before"
