@@ -3,6 +3,7 @@
 #define FFAI_H
 
 #include <ffai/bench.h>
+#include <ffai/chat.h>
 #include <ffai/convert.h>
 #include <ffai/device.h>
 #include <ffai/generate.h>
