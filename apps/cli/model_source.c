@@ -61,20 +61,32 @@ int32_t model_output_rows(const ffai_model *model, size_t n)
     return (size_t)rows < n ? (int32_t)rows : (int32_t)n;
 }
 
-static ffai_status open_default(ffai_tokenizer **out, ffai_error *err)
+/* The default model's, to be freed. */
+static ffai_status find_default(char **path, ffai_error *err)
 {
-    char *path = NULL;
-    ffai_status status = ffai_default_model_path(&path, err);
-    if (status == FFAI_OK && access(path, F_OK) != 0)
-        status = failure(err, FFAI_E_NOT_FOUND,
-                         "load: %s: the default model is not there: run make run once, or give -m MODEL", path);
-    if (status == FFAI_OK)
-        status = ffai_tokenizer_load(out, path, err);
-    ffai_free(path);
+    const ffai_status status = ffai_default_model_path(path, err);
+    if (status == FFAI_OK && access(*path, F_OK) != 0)
+        return failure(err, FFAI_E_NOT_FOUND,
+                       "load: %s: the default model is not there: run make run once, or give -m MODEL", *path);
     return status;
 }
 
 ffai_status tokenizer_open(ffai_tokenizer **out, const setting *path, ffai_error *err)
 {
-    return path->given ? ffai_tokenizer_load(out, path->text, err) : open_default(out, err);
+    char *of_default = NULL;
+    ffai_status status = path->given ? FFAI_OK : find_default(&of_default, err);
+    if (status == FFAI_OK)
+        status = ffai_tokenizer_load(out, path->given ? path->text : of_default, err);
+    ffai_free(of_default);
+    return status;
+}
+
+ffai_status chat_template_open(ffai_chat_template **out, const setting *path, ffai_error *err)
+{
+    char *of_default = NULL;
+    ffai_status status = path->given ? FFAI_OK : find_default(&of_default, err);
+    if (status == FFAI_OK)
+        status = ffai_chat_template_load(out, path->given ? path->text : of_default, err);
+    ffai_free(of_default);
+    return status;
 }

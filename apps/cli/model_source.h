@@ -3,6 +3,7 @@
 #define FFAI_CLI_MODEL_SOURCE_H
 
 #include <ffai/bench.h>
+#include <ffai/chat.h>
 
 #include "options.h"
 #include "timeline.h"
@@ -56,5 +57,7 @@ int32_t model_output_rows(const ffai_model *model, size_t n);
 
 /* The model's tokenizer alone; free with ffai_tokenizer_free. */
 ffai_status tokenizer_open(ffai_tokenizer **out, const setting *path, ffai_error *err);
+/* Its chat template, NULL where it has none; free with ffai_chat_template_free. */
+ffai_status chat_template_open(ffai_chat_template **out, const setting *path, ffai_error *err);
 
 #endif

@@ -31,6 +31,14 @@ static void write_all(output *out, const char *bytes, size_t size)
     }
 }
 
+void output_ids(output *out, const int32_t *ids, size_t count)
+{
+    output_text(out, "[");
+    for (size_t i = 0; i < count; i++)
+        output_format(out, "%s%d", i ? "," : "", (int)ids[i]);
+    output_text(out, "]\n");
+}
+
 bool output_flush(output *out)
 {
     write_all(out, out->bytes, out->used);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <ffai/status.h>
 
@@ -22,6 +23,8 @@ void output_text(output *out, const char *text);
 /* A text that ends its last line even if it does not say so itself. */
 void output_document(output *out, const char *text);
 void output_format(output *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Token ids as a JSON array, a line. */
+void output_ids(output *out, const int32_t *ids, size_t count);
 
 /* Hand over what is buffered; false once a write has failed. */
 bool output_flush(output *out);

@@ -22,14 +22,6 @@ static const option detokenize_options[] = {
 };
 #undef AT
 
-static void print_ids(output *out, const int32_t *ids, size_t count)
-{
-    output_text(out, "[");
-    for (size_t i = 0; i < count; i++)
-        output_format(out, "%s%d", i ? "," : "", ids[i]);
-    output_text(out, "]\n");
-}
-
 static ffai_status encode(output *out, const tokenize_settings *s, const char *text, size_t size, ffai_error *err)
 {
     const ffai_encode_options options = {.add_special_tokens = !s->no_special.given, .parse_special = true};
@@ -40,7 +32,7 @@ static ffai_status encode(output *out, const tokenize_settings *s, const char *t
     if (status == FFAI_OK)
         status = ffai_tokenizer_encode(&ids, &count, tokenizer, text, size, &options, err);
     if (status == FFAI_OK)
-        print_ids(out, ids, count);
+        output_ids(out, ids, count);
     ffai_free(ids);
     ffai_tokenizer_free(tokenizer);
     return status;

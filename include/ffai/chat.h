@@ -40,20 +40,21 @@ typedef struct ffai_conversation ffai_conversation;
 FFAI_API ffai_status ffai_conversation_create(ffai_conversation **out, ffai_error *err);
 
 /**
- * One from JSON, `{"messages": […], "tools": […], "add_generation_prompt": true, …}`, with messages as OpenAI's interface
- * has them; every other key is a variable of the template. Values are given to the template as they stand, but that
- * members of messages that are null count as absent, and reasoning is found as reasoning_content, thinking or reasoning.
+ * One from JSON, `{"messages": […], "tools": […], "add_generation_prompt": true, …}`, with messages as OpenAI's
+ * interface has them; every other key is a variable of the template. Values are given to the template as they stand,
+ * but that members of messages that are null count as absent, and reasoning is found as reasoning_content, thinking or
+ * reasoning.
  *
- * FFAI_E_FORMAT for what is no JSON; FFAI_E_ARGUMENT, naming the field, for what is not as above. FFAI_E_UNSUPPORTED for
- * "chat_template" and "continue_final_message".
+ * FFAI_E_FORMAT for what is no JSON; FFAI_E_ARGUMENT, naming the field, for what is not as above. FFAI_E_UNSUPPORTED
+ * for "chat_template" and "continue_final_message".
  */
 FFAI_API ffai_status ffai_conversation_parse(ffai_conversation **out, const char *json, size_t size, ffai_error *err);
 FFAI_API void ffai_conversation_free(ffai_conversation *conversation);
 
 /** A call of a tool that an assistant's message makes. */
 typedef struct ffai_tool_call {
-    const char *id;   /**< may be NULL */
-    const char *name; /**< of the function */
+    const char *id;        /**< may be NULL */
+    const char *name;      /**< of the function */
     const char *arguments; /**< a JSON object */
     size_t arguments_size;
 } ffai_tool_call;
@@ -82,8 +83,8 @@ FFAI_API size_t ffai_conversation_count(const ffai_conversation *conversation);
 FFAI_API void ffai_conversation_truncate(ffai_conversation *conversation, size_t count);
 
 /**
- * Set a variable of the template to a JSON value: "tools", "documents", "add_generation_prompt" (false unless it is set),
- * "enable_thinking" … Errors as of ffai_conversation_parse.
+ * Set a variable of the template to a JSON value: "tools", "documents", "add_generation_prompt" (false unless it is
+ * set), "enable_thinking" … Errors as of ffai_conversation_parse.
  */
 FFAI_API ffai_status ffai_conversation_set(ffai_conversation *conversation, const char *name, const char *json,
                                            size_t size, ffai_error *err);

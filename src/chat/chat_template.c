@@ -63,8 +63,8 @@ static ffai_status add_template(ffai_chat_template *t, const char *name, const j
         ffai__free(what);
         return no_memory(err);
     }
-    added->status = ffai__jinja_parse(&added->parsed, json_string_value(source), json_string_length(source), what,
-                                      &added->error);
+    added->status =
+        ffai__jinja_parse(&added->parsed, json_string_value(source), json_string_length(source), what, &added->error);
     ffai__free(what);
     if (added->status != FFAI_E_MEMORY)
         return FFAI_OK;
@@ -214,9 +214,8 @@ ffai_status ffai_chat_render(char **text, size_t *size, const ffai_chat_template
     return FFAI_OK;
 }
 
-ffai_status ffai_chat_encode(int32_t **ids, size_t *count, const ffai_chat_template *t,
-                             const ffai_tokenizer *tokenizer, const ffai_conversation *c,
-                             const ffai_chat_options *options, ffai_error *err)
+ffai_status ffai_chat_encode(int32_t **ids, size_t *count, const ffai_chat_template *t, const ffai_tokenizer *tokenizer,
+                             const ffai_conversation *c, const ffai_chat_options *options, ffai_error *err)
 {
     ffai__jinja_output output = {.text = NULL};
     FFAI__TRY(render_now(&output, t, c, options, err));

@@ -74,8 +74,8 @@ static json_t *reasoning_of(const json_t *message)
     return NULL;
 }
 
-/* {"thinking": reasoning, …, "reasoning_content": reasoning}, in the order in which transformers has them: some template
- * could go over a message's members. A new reference; NULL without memory. */
+/* {"thinking": reasoning, …, "reasoning_content": reasoning}, in the order in which transformers has them: some
+ * template could go over a message's members. A new reference; NULL without memory. */
 static json_t *with_reasoning(json_t *message)
 {
     json_t *reasoning = reasoning_of(message);

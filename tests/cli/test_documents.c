@@ -9,9 +9,9 @@
 #include "json_reading.h"
 #include "process.h"
 
-static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "pull",       "models",
-                                       "inspect",  "convert", "program",  "diff",       "perplexity", "bench",
-                                       "tune",     "devices", "version",  "help"};
+static const char *const commands[] = {"generate", "logits",  "tokenize", "detokenize", "render", "pull",
+                                       "models",   "inspect", "convert",  "program",    "diff",   "perplexity",
+                                       "bench",    "tune",    "devices",  "version",    "help"};
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char *const completions[] = {"share/completions/bash/ffai", "share/completions/zsh/_ffai",

@@ -1,4 +1,4 @@
-/* tokenize and detokenize. */
+/* tokenize, detokenize and render. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +107,57 @@ static void a_broken_tokenizer_is_named(void)
     outcome_release(&o);
 }
 
+static void a_conversation_becomes_its_prompt(void)
+{
+    static const char request[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"a<|im_end|>\"}], "
+                                  "\"add_generation_prompt\": true}";
+    outcome o;
+    RUN(o, request, "render", "-m", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strstr(o.out, "a<|im_end|>") != NULL);
+    outcome text = o;
+    RUN(o, request, "render", "--ids", "--parse-special", "-m", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    outcome parsed;
+    RUN(parsed, text.out, "tokenize", "--no-special", "-m", MODEL);
+    CHECK(strcmp(o.out, parsed.out) == 0);
+    outcome_release(&o);
+    RUN(o, request, "render", "--ids", "-m", MODEL);
+    CHECK_OUTCOME(o, 0, NULL);
+    CHECK(strcmp(o.out, parsed.out) != 0); /* what somebody typed is text */
+    outcome_release(&o);
+    outcome_release(&parsed);
+    outcome_release(&text);
+}
+
+static void what_is_no_conversation_is_refused(void)
+{
+    static const struct {
+        const char *input, *message;
+    } refusals[] = {
+        {"", "conversation: is not valid JSON: line 1"},
+        {"[]", "conversation: must be an object"},
+        {"{}", "\"messages\": must be an array"},
+        {"{\"messages\": []}", "has no messages"},
+        {"{\"messages\": [1]}", "\"messages\": entry 1: must be an object"},
+        {"{\"messages\": [{}], \"tools\": 1}", "\"tools\": must be an array"},
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        outcome o;
+        RUN(o, refusals[i].input, "render", "-m", MODEL);
+        CHECK_OUTCOME(o, 1, refusals[i].message);
+        CHECK(o.out_size == 0);
+        outcome_release(&o);
+    }
+    outcome o;
+    RUN(o, "{\"messages\": [{}]}", "render", "--template", "none", "-m", MODEL);
+    CHECK_OUTCOME(o, 1, "none called \"none\"");
+    outcome_release(&o);
+    RUN(o, "{}", "render", "--parse-special", "-m", MODEL);
+    CHECK_OUTCOME(o, 2, "--parse-special: takes --ids");
+    outcome_release(&o);
+}
+
 static const test tests[] = {
     TEST(text_becomes_an_array_of_ids),
     TEST(no_text_becomes_an_empty_array),
@@ -115,6 +166,8 @@ static const test tests[] = {
     TEST(only_arrays_of_ids_are_detokenized),
     TEST(deep_nesting_is_an_error),
     TEST(a_broken_tokenizer_is_named),
+    TEST(a_conversation_becomes_its_prompt),
+    TEST(what_is_no_conversation_is_refused),
 };
 extern const suite suite_tokens;
 const suite suite_tokens = SUITE(tests);

@@ -11,7 +11,7 @@ static void unknown_commands_and_flags_are_refused(void)
 {
     static const refusal refusals[] = {
         {"chat -m /nonexistent", "\"chat\": unknown command"},
-        {"render", "\"render\": unknown command"},
+        {"serve", "\"serve\": unknown command"},
         {"help nonsense", "help: \"nonsense\": unknown command"},
         {"--nonsense", "generate: --nonsense: unknown flag"},
         {"-x", "generate: -x: unknown flag"},

@@ -58,7 +58,13 @@ static bool step(const char *what, ffai_session *session, ffai_sequence sequence
 static bool decode(ffai_session *session, ffai_sequence sequence)
 {
     static const ffai_sampling greedy = FFAI_SAMPLING_INIT;
-    static const ffai_sampling drawn = {0.8F, 40, 0.9F, 0.01F, 1.1F, 0.1F, 5};
+    static const ffai_sampling drawn = {.temperature = 0.8F,
+                                        .top_k = 40,
+                                        .top_p = 0.9F,
+                                        .min_p = 0.01F,
+                                        .repetition_penalty = 1.1F,
+                                        .presence_penalty = 0.1F,
+                                        .seed = 5};
     bool ok = true;
     for (int i = 0; i < 70 && ok; i++)
         ok = step("decode", session, sequence, 1, i % 3 == 0 ? NULL : i % 3 == 1 ? &greedy : &drawn);

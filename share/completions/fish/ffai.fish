@@ -1,8 +1,8 @@
 # fish completion for ffai
 
-set -l commands generate logits tokenize detokenize pull models inspect convert program diff perplexity bench tune devices version help
-set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize pull models inspect convert program diff perplexity bench tune devices version help"
-set -l computing "not __fish_seen_subcommand_from tokenize detokenize pull models inspect convert program tune devices version help"
+set -l commands generate logits tokenize detokenize render pull models inspect convert program diff perplexity bench tune devices version help
+set -l generating "not __fish_seen_subcommand_from logits tokenize detokenize render pull models inspect convert program diff perplexity bench tune devices version help"
+set -l computing "not __fish_seen_subcommand_from tokenize detokenize render pull models inspect convert program tune devices version help"
 set -l modelled "not __fish_seen_subcommand_from pull models convert devices version help"
 
 complete -c ffai -f
@@ -10,6 +10,7 @@ complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a generate -d '
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a logits -d 'Write logits to a .npy file'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a tokenize -d 'Turn text into token ids'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a detokenize -d 'Turn token ids into text'
+complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a render -d 'Turn a conversation into a prompt'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a pull -d 'Download a model'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a models -d 'List or remove downloaded models'
 complete -c ffai -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Say what a checkpoint is and needs'
@@ -30,7 +31,7 @@ complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l device 
 complete -c ffai -n "$computing; or __fish_seen_subcommand_from tune" -l backend -x -a 'auto cpu cuda ref' -d 'What computes'
 complete -c ffai -n $computing -l threads -x -d 'Number of threads'
 complete -c ffai -n $computing -l activations -x -a 'default f32 bf16 fine' -d 'Precision of activations'
-complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize pull models inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
+complete -c ffai -n "not __fish_seen_subcommand_from tokenize detokenize render pull models inspect convert tune devices version help" -l fusions -x -a 'all none' -d 'Rewrites of the program'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff" -l kv -x -a 'bf16 f16 f32' -d 'Format of keys and values'
 complete -c ffai -n "$computing; and not __fish_seen_subcommand_from diff logits bench" -l context -x -d 'Tokens at once'
 
@@ -58,6 +59,9 @@ complete -c ffai -n "$generating; or __fish_seen_subcommand_from pull models ins
 
 complete -c ffai -n "__fish_seen_subcommand_from logits" -s o -l output -r -F -d 'The file to write'
 complete -c ffai -n "__fish_seen_subcommand_from tokenize" -l no-special -d 'Add no special tokens'
+complete -c ffai -n "__fish_seen_subcommand_from render" -l template -x -d 'Which of several templates'
+complete -c ffai -n "__fish_seen_subcommand_from render" -l ids -d 'Token ids instead of the text'
+complete -c ffai -n "__fish_seen_subcommand_from render" -l parse-special -d 'Find special tokens in messages, too'
 complete -c ffai -n "__fish_seen_subcommand_from pull" -l connections -x -d 'At the same time'
 complete -c ffai -n "__fish_seen_subcommand_from models" -x -a 'rm prune'
 complete -c ffai -n "__fish_seen_subcommand_from inspect convert" -F

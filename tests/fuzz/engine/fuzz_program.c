@@ -118,7 +118,14 @@ static void step(ffai__run *run, const ffai__program *p)
     const int32_t positions[ROWS] = {0, 1, 2};
     const int32_t sequence_of_row[ROWS] = {0};
     const int32_t output_rows[] = {0, 2};
-    const ffai__draw draws[] = {{0, 0, 1, 0, 1, 0, 0, NULL}, {0.8F, 3, 0.9F, 0.1F, 1.2F, 0.1F, 9, NULL}};
+    const ffai__draw draws[] = {{.top_p = 1, .repetition_penalty = 1},
+                                {.temperature = 0.8F,
+                                 .top_k = 3,
+                                 .top_p = 0.9F,
+                                 .min_p = 0.1F,
+                                 .repetition_penalty = 1.2F,
+                                 .presence_penalty = 0.1F,
+                                 .seed = 9}};
     const ffai__step s = {.num_rows = ROWS,
                           .num_sequences = 1,
                           .num_outputs = 2,
