@@ -12,8 +12,7 @@ DEVICE void multiply_item(const few_frame &f, few_place &at, few_place &ahead, f
     PRODUCTS products;
     do {
         wait_for_stage(f.args->stages);
-        if constexpr (PRODUCTS::grouped)
-            publish_to_products();
+        PRODUCTS::publish();
         __syncthreads(); /* all have the stage, and are done with the one before it */
         if (is_there(ahead, f)) {
             copy_weights<FORMAT, SUBGROUPS>(f, source, ahead);

@@ -316,6 +316,10 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct few_products {
     DEVICE_MEMBER few_products() : results()
     {
     }
+    /* What the thread has copied is there for whoever multiplies, behind a barrier. */
+    DEVICE_MEMBER static void publish()
+    {
+    }
     DEVICE_MEMBER void take_stage(const few_frame &f, const few_place &at)
     {
         multiply_stage<FORMAT, SUBGROUPS, ONE>(results, f, at);

@@ -67,6 +67,10 @@ template <int FORMAT, int SUBGROUPS, bool ONE, int TILES> struct group_products 
     DEVICE_MEMBER group_products() : results(), sums(), scale()
     {
     }
+    DEVICE_MEMBER static void publish()
+    {
+        publish_to_products();
+    }
 
     DEVICE_MEMBER void take_words(const few_stage &stage, int tile)
     {
@@ -178,6 +182,10 @@ template <int FORMAT, bool ONE, int TILES> struct group_numbers {
 
     DEVICE_MEMBER group_numbers() : sums(), results()
     {
+    }
+    DEVICE_MEMBER static void publish()
+    {
+        publish_to_products();
     }
 
     /* Steps 2h and 2h + 1 of both halves of the tile. */
