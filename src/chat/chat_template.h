@@ -12,7 +12,7 @@
 ffai_status ffai__chat_template_create(ffai_chat_template **out, const json_t *tokenizer_config, ffai_error *err);
 
 /* ffai_chat_render with all that the interpreter tells. now: for templates that print a date. */
-ffai_status ffai__chat_render(ffai__jinja_output *out, const ffai_chat_template *chat_template,
+ffai_status ffai__chat_render(ffai__jinja_output *out, const ffai_chat_template *t,
                               const ffai_conversation *conversation, const char *template_name, struct tm now,
                               ffai_error *err);
 
